@@ -1,0 +1,34 @@
+# Two commands from a fresh clone: `make fit` and `make test`. Everything happens in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RECIPE ?= digits
+OUT ?= runs/$(RECIPE)
+
+.PHONY: install fit test slow lint clean
+
+# --system-site-packages would hide what is missing; a torch that is already in .venv is kept.
+$(BIN)/.installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $@
+
+install: $(BIN)/.installed
+
+# Running it again goes on with the run in $(OUT), or shows its results if it is complete.
+fit: install
+	$(BIN)/lightning fit --config recipes/$(RECIPE).yaml --trainer.default_root_dir $(OUT) --ckpt_path last
+
+test: install
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+slow: install
+	$(BIN)/python -m pytest -m slow
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) runs .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,6 @@
+"""``python -m nested_lightning``: the command line."""
+
+from nested_lightning.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+"""Callbacks: the stages of the cascade, the two steps of calibration, and what a run leaves behind."""
+
+from nested_lightning.callbacks.calibrator import Calibrator
+from nested_lightning.callbacks.cascade import CascadeTraining
+from nested_lightning.callbacks.checkpoint import RunCheckpoint
+from nested_lightning.callbacks.predictions import PredictionWriter
+from nested_lightning.callbacks.progress import StageProgress
+from nested_lightning.callbacks.rejection import RejectionFineTuning
+from nested_lightning.callbacks.report import Report
+from nested_lightning.callbacks.temperature import TemperatureScaling
+
+__all__ = [
+    "Calibrator",
+    "CascadeTraining",
+    "PredictionWriter",
+    "RejectionFineTuning",
+    "Report",
+    "RunCheckpoint",
+    "StageProgress",
+    "TemperatureScaling",
+]

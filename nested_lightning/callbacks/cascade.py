@@ -1,0 +1,226 @@
+"""Cascaded training (Sec. 4.3, C.2): one stage per level, coarse to fine, in one ``fit``."""
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from nested_lightning.callbacks.plan import PlannedStage, plan_stages
+from nested_lightning.callbacks.reseed import reseed
+from nested_lightning.errors import ConfigurationError, DataError
+from nested_lightning.module import NestedLightningModule, as_nested
+from nested_lightning.stage import Stage, StageData
+
+
+class CascadeTraining(Callback):
+    """Train level after level: stage i trains everything up to level i, and finer parts are not even run.
+
+    A stage ends when the validation loss has not improved for ``patience`` epochs, or after ``max_epochs``; its
+    best weights are restored, and the next stage starts with a fresh optimizer, its own learning rate and its
+    own rows. ``learning_rate``, ``max_epochs`` and ``plateau_factor`` are one value for all stages or a list with
+    one per stage. A parameter that did not require a gradient before training stays frozen throughout.
+
+    Epochs are counted per stage. ``Trainer(max_epochs=N)`` caps their sum: training then stops wherever it is,
+    and unless that is the last stage nothing is calibrated.
+
+    Args:
+        stages: the levels to stop at, by name or index, coarse to fine, the finest last. None: every level (the
+            paper). The finest alone is training in one go; with ``stage_data="all"`` that is the "traditional"
+            scheme of Sec. 5.
+        stage_data: ``"exact"``: a stage sees the rows labelled up to its level and no further (D_i, the paper);
+            ``"all"``: every row, unknown levels masked out of the loss. Data loaders of one's own, without a
+            :class:`~nested_lightning.data.HierarchicalDataModule`, always give what they give.
+        learning_rate: None: 2e-3, halved from stage to stage (C.2); for a single stage 1e-3.
+        max_epochs: the most epochs of a stage. None: 100, for the last of several 200.
+        patience: epochs without improvement after which a stage ends.
+        min_delta: the least decrease of the validation loss that counts as improvement.
+        plateau_patience: epochs without improvement after which the learning rate is multiplied by
+            ``plateau_factor``.
+        plateau_factor: see there.
+
+    Raises:
+        ConfigurationError: values that do not fit the levels; no validation data; on resuming, other stages.
+        DataError: a stage without a training row.
+    """
+
+    _SAVED = ("index", "epoch", "epochs_in_all", "best", "bad_epochs", "best_state", "finished")
+
+    def __init__(
+        self,
+        stages: list[str | int] | None = None,
+        stage_data: StageData = "exact",
+        learning_rate: float | list[float] | None = None,
+        max_epochs: int | list[int] | None = None,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        plateau_patience: int = 5,
+        plateau_factor: float | list[float] = 0.2,
+    ) -> None:
+        if patience < 1 or plateau_patience < 1:
+            raise ConfigurationError("cascade.patience and cascade.plateau_patience must be at least 1")
+        self.stages = stages
+        self.stage_data: StageData = stage_data
+        self.learning_rate = learning_rate
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.min_delta = min_delta
+        self.plateau_patience = plateau_patience
+        self.plateau_factor = plateau_factor
+        self.plan: list[PlannedStage] = []
+        self.finished = False
+        self.epochs_in_all = 0
+        self._cap: int | None = None
+        self._trainable: set[str] | None = None
+        self._reset(0)
+
+    def _reset(self, index: int) -> None:
+        self.index = index
+        self.epoch = 0
+        self.best = float("inf")
+        self.bad_epochs = 0
+        self.best_state: dict[str, Tensor] | None = None
+
+    @property
+    def planned(self) -> PlannedStage:
+        """The stage that is being trained."""
+        return self.plan[self.index]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self._SAVED}
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        module = as_nested(pl_module)
+        self.plan = plan_stages(
+            module.taxonomy.levels, self.stages, self.max_epochs, self.learning_rate, self.plateau_factor
+        )
+        self._refuse_empty_stages(trainer, module)
+        if trainer.check_val_every_n_epoch != 1:
+            raise ConfigurationError(
+                "cascaded training decides after every epoch: set trainer.check_val_every_n_epoch to 1, "
+                f"got {trainer.check_val_every_n_epoch}"
+            )
+        if self._trainable is None:
+            self._trainable = {name for name, p in module.named_parameters() if p.requires_grad}
+        loop = trainer.fit_loop
+        if not trainer.fast_dev_run and loop.max_epochs != -1:  # type: ignore[attr-defined]
+            # With a finite limit, a run killed after its last epoch would resume as "done" and never calibrate.
+            self._cap, loop.max_epochs = loop.max_epochs, -1
+        self._enter(module)
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # Before the strategy is set up: DDP then wraps, and the optimizer holds, what trains in the saved stage.
+        saved = checkpoint["callbacks"].get(self.state_key)
+        if trainer.state.fn != "fit" or saved is None:
+            return
+        if saved["index"] >= len(self.plan):
+            raise ConfigurationError(
+                f"the checkpoint stands in stage {saved['index'] + 1} of a cascade, this one has {len(self.plan)}: "
+                "resume with the cascade.stages that the run was started with"
+            )
+        for name in self._SAVED:
+            setattr(self, name, saved[name])
+        self._enter(as_nested(pl_module))
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.enable_validation:
+            raise ConfigurationError(
+                "cascaded training ends a stage when the validation loss stagnates, and there is no validation "
+                "data: set data.validation, or pass val_dataloaders to Trainer.fit"
+            )
+        self._prepare(trainer, as_nested(pl_module))
+        trainer.should_stop = trainer.should_stop or self.finished
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        trainer.reload_dataloaders_every_n_epochs = 0  # type: ignore[attr-defined]
+        self._prepare(trainer, as_nested(pl_module))
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        reseed(trainer)
+
+    # In on_validation_end a checkpoint would pair the next stage with the batch counters of this one.
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        module = as_nested(pl_module)
+        groups = trainer.optimizers[0].param_groups
+        loss = float(trainer.callback_metrics["val/loss"])
+        values = {"stage": self.index + 1, "epoch": self.epoch + 1, "learning_rate": groups[0]["lr"]}
+        module.log_dict({f"cascade/{name}": float(value) for name, value in values.items()})
+        if loss < self.best - self.min_delta:
+            self.best, self.bad_epochs = loss, 0
+            self.best_state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        else:
+            self.bad_epochs += 1
+            if self.bad_epochs % self.plateau_patience == 0:
+                for group in groups:
+                    group["lr"] *= self.planned.plateau_factor
+        self.epoch += 1
+        self.epochs_in_all += 1
+        self._enter(module)
+        capped = self._cap is not None and self.epochs_in_all >= self._cap
+        if capped or self.bad_epochs >= self.patience or self.epoch >= self.planned.max_epochs:
+            self._end_stage(trainer, module, capped)
+
+    def _end_stage(self, trainer: L.Trainer, module: NestedLightningModule, capped: bool) -> None:
+        last = self.index == len(self.plan) - 1
+        if capped and not last:
+            trainer.should_stop = True
+            rank_zero_warn(
+                f"Training stopped after trainer.max_epochs={self._cap} epochs, in stage {self.index + 1} of "
+                f"{len(self.plan)}: finer levels are not trained and nothing is calibrated. To go on, resume with a "
+                "larger trainer.max_epochs; to shorten the stages, set cascade.max_epochs instead."
+            )
+            return
+        if self.best_state is not None:
+            module.load_state_dict(self.best_state)
+        if last:
+            self.finished = trainer.should_stop = True
+            self._enter(module)
+            return
+        self._reset(self.index + 1)
+        self._enter(module)
+        strategy: Any = trainer.strategy
+        if hasattr(strategy, "configure_ddp"):
+            # The reducer knows only the parameters that required a gradient when the module was wrapped.
+            strategy.model = module
+            strategy.configure_ddp()
+        strategy.setup_optimizers(trainer)
+        trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]
+
+    def _enter(self, module: NestedLightningModule) -> None:
+        """Tell the module its stage and let only the parts up to its level train."""
+        level, _, learning_rate, _ = self.planned
+        module.stage = Stage(level, self.epoch, self.stage_data, learning_rate, self.finished)
+        trainable = self._trainable or set()
+        frozen = {id(p) for i in range(level + 1, module.taxonomy.n_levels) for p in _parameters(module, i)}
+        for name, parameter in module.named_parameters():
+            parameter.requires_grad_(name in trainable and id(parameter) not in frozen)
+
+    def _prepare(self, trainer: L.Trainer, module: NestedLightningModule) -> None:
+        """Keep parts of finer levels in eval mode and draw this epoch's random numbers from its place."""
+        for i in range(module.taxonomy.n_levels):
+            for part in module.network.parts(i):
+                part.train(i <= module.stage.level)
+        reseed(trainer)
+
+    def _refuse_empty_stages(self, trainer: L.Trainer, module: NestedLightningModule) -> None:
+        sizes = getattr(trainer.datamodule, "subset_sizes", None)  # type: ignore[attr-defined]
+        if sizes is None or self.stage_data == "all":
+            return
+        levels = module.taxonomy.levels
+        for stage in self.plan:
+            if sizes[stage.level] == 0:
+                found = ", ".join(f"{level}: {size}" for level, size in zip(levels, sizes, strict=True))
+                raise DataError(
+                    f"no training row is labelled up to level {levels[stage.level]!r} and no further, so its stage "
+                    f"has nothing to train on (rows per deepest known level: {found}). Set cascade.stage_data to "
+                    "'all', name only the other levels in cascade.stages, or set data.budgets"
+                )
+
+
+def _parameters(module: NestedLightningModule, level: int) -> list[Tensor]:
+    return [parameter for part in module.network.parts(level) for parameter in part.parameters()]

@@ -1,0 +1,96 @@
+"""The checkpoints of a run: ``last.ckpt`` to go on from at any time, ``final.ckpt`` when everything is done."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_info
+
+from nested_lightning.callbacks.calibrator import Calibrator
+from nested_lightning.errors import CheckpointError
+from nested_lightning.module import as_nested
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """Write ``last.ckpt`` after every epoch and every few steps, and ``final.ckpt`` after calibration.
+
+    Both lie in ``<default_root_dir>/checkpoints``. There is no "best" checkpoint: the losses of different stages
+    cannot be compared, and the cascade restores the best weights of each stage itself. ``--ckpt_path last`` (or
+    ``Trainer.fit(ckpt_path="last")``) goes on from ``last.ckpt``, from the middle of an epoch too.
+
+    Args:
+        every_n_steps: optimizer steps between two ``last.ckpt`` within an epoch.
+
+    Raises:
+        CheckpointError: the folder holds another run's ``last.ckpt`` and the run does not resume from it.
+    """
+
+    def __init__(self, every_n_steps: int = 500) -> None:
+        super().__init__(save_last=True, save_top_k=0)
+        self.every_n_steps = every_n_steps
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self.dirpath = os.path.join(os.path.abspath(trainer.default_root_dir), "checkpoints")
+        self.last_model_path = os.path.join(self.dirpath, "last.ckpt")
+        if stage == "fit" and trainer.ckpt_path is None and os.path.exists(self.last_model_path):
+            raise CheckpointError(
+                f"{self.last_model_path} belongs to an earlier run, which would be overwritten. Add --ckpt_path last "
+                "to go on with it, or choose another folder with --trainer.default_root_dir"
+            )
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        # At the last batch Lightning would resume behind the epoch, without its validation: the epoch's end saves.
+        is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        if trainer.global_step % self.every_n_steps == 0 and not is_last:
+            self._save(trainer, "last.ckpt")
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._save(trainer, "last.ckpt")
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Do nothing: within validation the stage and the counters of batches may disagree."""
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        calibrators = [c for c in trainer.callbacks if isinstance(c, Calibrator)]  # type: ignore[attr-defined]
+        if as_nested(pl_module).stage.finished and all(c.done for c in calibrators):
+            self._save(trainer, "final.ckpt")
+        self._save(trainer, "last.ckpt")
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        if trainer.state.fn == "fit" and os.path.exists(self.last_model_path):
+            rank_zero_info(
+                f"Interrupted. To go on from {self.last_model_path}, add --ckpt_path last to the command."
+            )
+
+    def _save(self, trainer: L.Trainer, name: str) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            trainer.save_checkpoint(os.path.join(str(self.dirpath), name))
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint beside its target and rename it, so that a kill leaves the previous one whole."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        try:
+            with open(beside, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(beside, target)
+        except (OSError, RuntimeError) as error:
+            beside.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"{target} could not be written ({error}): free some space or choose another "
+                "--trainer.default_root_dir. The previous checkpoint is whole; go on from it with --ckpt_path last"
+            ) from error

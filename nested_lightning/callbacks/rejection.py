@@ -1,0 +1,82 @@
+"""Fine-tuning of the rejection classes (Sec. 4.4, C.3): the first step of calibration."""
+
+from typing import Any, Literal
+
+import lightning as L
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from nested_lightning.calibration import rejection_count, sample_rejection
+from nested_lightning.callbacks.calibrator import Calibrator
+from nested_lightning.callbacks.outputs import Outputs, run_network
+from nested_lightning.callbacks.reseed import run_seed
+from nested_lightning.models import BottleneckHead
+from nested_lightning.module import NestedLightningModule
+
+
+class RejectionFineTuning(Calibrator):
+    """Teach each level's linear head a class for "none of these".
+
+    The embeddings of the training rows known at a level, and synthetic ones drawn uniformly (labelled as the
+    rejection class), train that level's linear layer; everything else stays as it is.
+
+    Args:
+        distribution: where synthetic embeddings are drawn: the whole unit ``"sphere"`` (the paper), its
+            ``"orthant"`` of non-negative coordinates, where embeddings after ReLU and pooling live, or the
+            ``"ball"``.
+        samples: synthetic embeddings of a level, in units of 0.5 * rows * sqrt(embedding dimension).
+        epochs: passes over rows and synthetic embeddings.
+        learning_rate: of Adam.
+        batch_size: of these passes.
+
+    Raises:
+        CalibrationError: there is no validation data.
+    """
+
+    def __init__(
+        self,
+        distribution: Literal["sphere", "orthant", "ball"] = "sphere",
+        samples: float = 1.0,
+        epochs: int = 5,
+        learning_rate: float = 1e-3,
+        batch_size: int = 256,
+    ) -> None:
+        super().__init__()
+        self.distribution: Literal["sphere", "orthant", "ball"] = distribution
+        self.samples = samples
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+
+    def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
+        train = run_network(trainer, module, _training_rows(trainer))
+        for i, head in enumerate(module.network.heads):
+            known = train.target[:, i] >= 0
+            generator = torch.Generator().manual_seed(run_seed() * 1000 + i)
+            self._fine_tune(head, train.embeddings[i][known], train.target[known, i], generator)
+
+    def _fine_tune(
+        self, head: BottleneckHead, rows: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> None:
+        dim, rejection = rows.shape[1], head.linear.out_features - 1
+        n_synthetic = round(self.samples * rejection_count(len(rows), dim))
+        synthetic = sample_rejection(n_synthetic, dim, self.distribution, generator=generator).to(rows)
+        x = torch.cat([rows, synthetic])
+        y = torch.cat([labels, labels.new_full((n_synthetic,), rejection)])
+        head.rejection_fitted.fill_(True)
+        optimizer = torch.optim.Adam(head.linear.requires_grad_(True).parameters(), lr=self.learning_rate)
+        with torch.enable_grad():
+            for _ in range(self.epochs):
+                order = torch.randperm(len(x), generator=generator).to(x.device)
+                for batch in order.split(self.batch_size):
+                    optimizer.zero_grad()
+                    cross_entropy(head.classify(x[batch]), y[batch]).backward()
+                    optimizer.step()
+
+
+def _training_rows(trainer: L.Trainer) -> Any:
+    datamodule = trainer.datamodule  # type: ignore[attr-defined]
+    if hasattr(datamodule, "labelled_dataloader"):
+        return datamodule.labelled_dataloader()
+    return trainer.train_dataloader

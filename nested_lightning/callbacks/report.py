@@ -1,0 +1,67 @@
+"""The table at the end of a run: every level's accuracy, confidence and ECE, before and after calibration."""
+
+import os
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.table import Table
+
+from nested_lightning.callbacks.calibrator import Calibrator, test_loader
+from nested_lightning.callbacks.outputs import measure, run_network
+from nested_lightning.module import as_nested
+
+
+class Report(Callback):
+    """Print the table when training is done, and log its figures.
+
+    Logged under ``{test,val}/LEVEL/{accuracy,confidence,ece}`` as after calibration, and the same keys behind
+    ``uncalibrated/`` as before it. Place it after the calibrating callbacks.
+    """
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        module = as_nested(pl_module)
+        if trainer.fast_dev_run or not module.stage.finished:  # type: ignore[attr-defined]
+            return
+        calibrators = [c for c in trainer.callbacks if isinstance(c, Calibrator)]  # type: ignore[attr-defined]
+        if calibrators:
+            split, before, after = calibrators[0].split, calibrators[0].before, calibrators[-1].after
+        else:
+            loader = test_loader(trainer)
+            split = "val" if loader is None else "test"
+            before = {}
+            after = measure(module, run_network(trainer, module, loader or trainer.val_dataloaders))
+        if not trainer.is_global_zero:
+            return
+        logged = {f"{split}/{key}": value for key, value in after.items()}
+        logged |= {f"uncalibrated/{split}/{key}": value for key, value in before.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(logged, step=trainer.global_step)
+            logger.save()
+        Console().print(_table(module.taxonomy.levels, split, before, after))
+        print(f"Files of this run: {os.path.abspath(trainer.default_root_dir)}")
+
+
+def _table(levels: tuple[str, ...], split: str, before: dict[str, float], after: dict[str, float]) -> Table:
+    table = Table(
+        title=f"{'test' if split == 'test' else 'validation'} data, in %, after (before) calibration"
+    )
+    table.add_column("level")
+    names = ("accuracy", "confidence", "ece")
+    for name in names:
+        table.add_column(name if name != "ece" else "ECE", justify="right")
+    for level in levels:
+        cells = []
+        for name in names:
+            key = f"{level}/{name}"
+            was = f" ({100 * before[key]:.2f})" if key in before else ""
+            cells.append(f"{100 * after[key]:.2f}{was}" if key in after else "-")
+        table.add_row(level, *cells)
+    table.caption = "  ".join(
+        f"{name}: {100 * after[f'path/{name}']:.2f} %"
+        for name in ("accuracy", "inconsistency")
+        if f"path/{name}" in after
+    )
+    if table.caption:
+        table.caption = f"full path  {table.caption}"
+    return table

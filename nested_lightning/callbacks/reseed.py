@@ -1,0 +1,23 @@
+"""Random numbers that survive a kill: seeded anew from a counter, so that no state has to be stored."""
+
+import os
+
+import lightning as L
+import torch
+
+
+def run_seed() -> int:
+    """Return the seed of the run: that of ``seed_everything``, else 0."""
+    return int(os.environ.get("PL_GLOBAL_SEED", 0))
+
+
+def reseed(trainer: L.Trainer) -> None:
+    """Seed torch's generators from (seed of the run, optimizer steps so far, rank).
+
+    Dropout and augmentation of a batch then depend on its place in the training alone: a resumed run, which
+    could restore only one rank's generator, draws what the uninterrupted one drew.
+    """
+    seed = (run_seed() * 1_000_003 + trainer.global_step) * 1024 + trainer.global_rank
+    torch.default_generator.manual_seed(seed)
+    if trainer.strategy.root_device.type == "cuda":
+        torch.cuda.manual_seed(seed)

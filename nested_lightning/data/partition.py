@@ -1,0 +1,144 @@
+"""Dividing the training rows into validation, test and D_1..D_n (Sec. 4.3), stratified and repeatable."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nested_lightning.data.randomness import generator_from
+from nested_lightning.errors import BudgetError, DataError
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Disjoint sets of row numbers, each ascending ``LongTensor``.
+
+    Attributes:
+        subsets: D_1..D_n; ``subsets[i]`` are the rows whose labels are used up to level i and no further.
+        validation: rows carved out for validation.
+        test: rows carved out for testing.
+    """
+
+    subsets: tuple[Tensor, ...]
+    validation: Tensor
+    test: Tensor
+
+
+def depths(targets: Tensor) -> Tensor:
+    """Return how many levels are known in each row of ``targets`` [N, n_levels]: ``LongTensor[N]``."""
+    return (targets >= 0).sum(1)
+
+
+def stratified_sample(targets: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Draw ``n`` of the rows without replacement so that every class has its share at every level.
+
+    The rows are lined up in the order of the tree, shuffled within a class, and taken at equal distances from
+    a random start. A class of any level is one stretch of that line, so that it gets its exact share rounded
+    up or down.
+
+    Args:
+        targets: ``LongTensor[N, n_levels]``, -1 = unknown; the unknown ones of a parent are a class.
+        n: how many, 0 <= n <= N.
+        generator: the only source of randomness.
+
+    Returns:
+        ``LongTensor[n]``, ascending row numbers.
+
+    Example:
+        >>> targets = torch.tensor([[0, 0]] * 30 + [[0, 1]] * 10 + [[1, 2]] * 20)
+        >>> targets[stratified_sample(targets, 6, torch.Generator().manual_seed(0)), 1].tolist()
+        [0, 0, 0, 1, 2, 2]
+    """
+    if n == 0:
+        return torch.empty(0, dtype=torch.long)
+    line = torch.randperm(len(targets), generator=generator)
+    classes = targets.unique(dim=0, return_inverse=True)[1]  # sorted by level: the order of the tree
+    line = line[classes[line].argsort(stable=True)]
+    start = torch.randint(len(targets), (1,), generator=generator)
+    return line[(torch.arange(n) * len(targets) + start) // n].sort().values
+
+
+def partition(
+    targets: Tensor,
+    seed: int,
+    *,
+    levels: Sequence[str],
+    budgets: Sequence[int] | None = None,
+    validation: int | float = 0,
+    test: int | float = 0,
+) -> Partition:
+    """Divide the rows; a function of its arguments alone.
+
+    Test and validation are carved out first and do not depend on the budgets. Without budgets the depth of a
+    row decides its D_i. With budgets the finest is filled first; a row known to level d may serve every D_i
+    with i <= d, its finer labels hidden; the rows left over are not used. Rows without a label are in no set.
+
+    Args:
+        targets: ``LongTensor[N, n_levels]``, -1 = unknown.
+        seed: same seed, same partition.
+        levels: their names, for messages.
+        budgets: n_1..n_n, the number of rows of each D_i.
+        validation: rows (int) or share of the labelled rows (float).
+        test: as ``validation``.
+
+    Raises:
+        DataError: a carve that is negative or leaves no training rows.
+        BudgetError: budgets that do not fit the levels or the rows there are.
+    """
+    rows = (depths(targets) > 0).nonzero().flatten()
+    n_test, n_validation = (
+        _carve_size(value, len(rows), name) for value, name in ((test, "test"), (validation, "validation"))
+    )
+    if n_test + n_validation >= len(rows):
+        raise DataError(
+            f"data.validation={validation} and data.test={test} ask for {n_validation} and {n_test} rows, but "
+            f"there are {len(rows)} labelled training rows in all and some must remain: ask for fewer"
+        )
+    carved = []
+    for name, n in (("test", n_test), ("validation", n_validation)):
+        picked = rows[stratified_sample(targets[rows], n, generator_from("partition", seed, name))]
+        rows = rows[~torch.isin(rows, picked)]
+        carved.append(picked)
+    subsets = (
+        _by_depth(targets, rows) if budgets is None else _by_budget(targets, rows, seed, levels, budgets)
+    )
+    return Partition(subsets, validation=carved[1], test=carved[0])
+
+
+def _carve_size(value: int | float, n_rows: int, name: str) -> int:
+    if value < 0 or (isinstance(value, float) and value >= 1):
+        raise DataError(f"data.{name}={value}: give a number of rows (0, 1, 2, ..) or a share in [0, 1)")
+    return round(value * n_rows) if isinstance(value, float) else value
+
+
+def _by_depth(targets: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+    depth = depths(targets[rows])
+    return tuple(rows[depth == i + 1] for i in range(targets.shape[1]))
+
+
+def _by_budget(
+    targets: Tensor, rows: Tensor, seed: int, levels: Sequence[str], budgets: Sequence[int]
+) -> tuple[Tensor, ...]:
+    if len(budgets) != len(levels) or min(budgets) < 0 or sum(budgets) == 0:
+        raise BudgetError(
+            f"data.budgets={list(budgets)}: give one number of rows (0 or more, not all 0) for each of the "
+            f"{len(levels)} levels {', '.join(levels)}"
+        )
+    depth = depths(targets)
+    subsets = []
+    for i in reversed(range(len(levels))):
+        pool = rows[depth[rows] > i]
+        if budgets[i] > len(pool):
+            there = ", ".join(
+                f"{int((depth[rows] == d + 1).sum())} to {name}" for d, name in enumerate(levels)
+            )
+            raise BudgetError(
+                f"data.budgets={list(budgets)}: {budgets[i]} rows labelled to level {levels[i]!r} are asked for, "
+                f"but only {len(pool)} are left (after validation, test and finer levels the rows labelled "
+                f"exactly: {there}). Lower the budgets, or data.validation"
+            )
+        picked = pool[stratified_sample(targets[pool], budgets[i], generator_from("partition", seed, i))]
+        rows = rows[~torch.isin(rows, picked)]
+        subsets.append(picked)
+    return tuple(reversed(subsets))

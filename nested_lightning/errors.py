@@ -1,0 +1,52 @@
+"""The exceptions a user's mistake can raise: one message each, naming the place and the remedy.
+
+The command line prints the message alone and exits with code 2; in Python they are ordinary exceptions.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NestedLightningError(Exception):
+    """Base class of every exception that this package raises on purpose."""
+
+
+class ConfigurationError(NestedLightningError, ValueError):
+    """An option, argument or combination of them cannot be used."""
+
+
+class TaxonomyError(NestedLightningError, ValueError):
+    """The tree of labels is not a taxonomy, or a label does not fit it."""
+
+
+class DataError(NestedLightningError, ValueError):
+    """A source, column, row or label of the data cannot be used."""
+
+
+class BudgetError(DataError):
+    """The budgets do not fit the levels or the rows there are."""
+
+
+class CheckpointError(NestedLightningError, ValueError):
+    """A checkpoint cannot be read, or belongs to something else."""
+
+
+class CalibrationError(NestedLightningError, RuntimeError):
+    """Calibration cannot be run, or has not been run."""
+
+
+class NonFiniteError(NestedLightningError, FloatingPointError):
+    """An input or a loss is NaN or infinite."""
+
+
+def suggestion(name: str, known: Iterable[str], n: int = 3) -> str:
+    """Return ``" Did you mean 'x' or 'y'?"`` for the ``n`` known names nearest to ``name``, or ``""``.
+
+    Example:
+        >>> suggestion("patiense", ["patience", "max_epochs"])
+        " Did you mean 'patience'?"
+        >>> suggestion("zzz", ["patience"])
+        ''
+    """
+    near = get_close_matches(str(name), list(dict.fromkeys(map(str, known))), n=n, cutoff=0.6)
+    return f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""

@@ -1,0 +1,108 @@
+"""The loss of several levels at once: a masked, weighted sum of cross-entropies (Sec. 4.3 and 5)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from nested_lightning.errors import ConfigurationError, DataError
+
+
+def nested_loss(logits: Sequence[Tensor], target: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return the weighted sum of the levels' cross-entropies, divided by the batch size.
+
+    This is ``1/B * sum_j sum_i alpha_i * known_ij * CE_ij``: the batch loss of Sec. 5 ("Training with nested
+    data") per sample. Where every row is known at every given level it equals the stage loss of Sec. 4.3.
+
+    Dividing by the batch size, not by the number of known labels, makes a level weigh in a batch what its
+    labels weigh in the data; ``weights`` then corrects for rare levels. A level without a known label adds
+    an exact 0 with zero gradients, so its parameters still take part in the backward pass (which
+    DistributedDataParallel needs).
+
+    Args:
+        logits: per level, coarse to fine, ``[B, K_i + 1]``; the last column is the rejection logit, which
+            may be ``-inf``. Fewer levels than ``target`` has: the finer ones are ignored.
+        target: ``LongTensor[B, n_levels]``, -1 = not known at this level.
+        weights: alpha_i, ``[n]`` with at least ``len(logits)`` entries; ``None`` = 1 for every level.
+
+    Returns:
+        A differentiable scalar, in nats; 0 for an empty batch.
+
+    Raises:
+        DataError: ``target`` does not fit the logits.
+        ConfigurationError: fewer weights than levels.
+
+    Example:
+        >>> logits = [torch.zeros(2, 3), torch.zeros(2, 5)]
+        >>> nested_loss(logits, torch.tensor([[0, 1], [1, -1]]))  # log(3) + log(5) / 2
+        tensor(1.9033)
+    """
+    losses = level_losses(logits, target)
+    if weights is None:
+        return losses.sum()
+    if weights.numel() < len(losses):
+        raise ConfigurationError(
+            f"the loss has {weights.numel()} weights, but logits of {len(losses)} levels came: "
+            "give one weight per level"
+        )
+    return (losses * weights[: len(losses)].to(losses)).sum()
+
+
+def level_losses(logits: Sequence[Tensor], target: Tensor) -> Tensor:
+    """Return the terms of :func:`nested_loss` before weighting, one per level.
+
+    Args:
+        logits: as in :func:`nested_loss`.
+        target: as in :func:`nested_loss`.
+
+    Returns:
+        ``[len(logits)]``: the cross-entropies of the level's known rows, summed and divided by the batch
+        size ``B``.
+
+    Raises:
+        DataError: ``target`` does not fit the logits.
+
+    Example:
+        >>> level_losses([torch.zeros(4, 3)], torch.tensor([[0], [1], [-1], [-1]]))  # log(3) / 2
+        tensor([0.5493])
+    """
+    if not logits:
+        raise DataError("the loss got logits of no level at all; expected one [B, K + 1] tensor per level")
+    batch = logits[0].shape[0]
+    if target.ndim != 2 or target.shape[0] != batch or target.shape[1] < len(logits):
+        raise DataError(
+            f"the target is {tuple(target.shape)}, while logits of {len(logits)} levels, {batch} rows "
+            f"need ({batch}, {len(logits)}), or more columns: one class index per level, -1 where it is unknown"
+        )
+    sums = [
+        cross_entropy(level_logits, target[:, level], ignore_index=-1, reduction="sum")
+        for level, level_logits in enumerate(logits)
+    ]
+    return torch.stack(sums) / max(batch, 1)
+
+
+def inverse_frequency_weights(counts: Sequence[int]) -> list[float]:
+    """Return weights alpha_i inversely proportional to the labels per level, the coarsest being 1 (Sec. 5).
+
+    A level without any label gets 0: it has no term in the loss, and no weight can make up for that.
+
+    Args:
+        counts: per level, coarse to fine, the number of rows whose label is known at that level.
+
+    Returns:
+        One weight per level.
+
+    Raises:
+        DataError: no row is labelled at the coarsest level, or a count is negative.
+
+    Example:
+        >>> inverse_frequency_weights([18000, 12000, 6000])
+        [1.0, 1.5, 3.0]
+    """
+    if not counts or counts[0] < 1 or min(counts) < 0:
+        raise DataError(
+            "weights for the levels need the number of labelled rows per level, at least 1 at the coarsest; "
+            f"got {list(counts)}"
+        )
+    return [counts[0] / count if count else 0.0 for count in counts]

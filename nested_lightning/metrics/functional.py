@@ -1,0 +1,144 @@
+"""The metrics of one level as plain functions on tensors; the classes accumulate what these compute."""
+
+import torch
+from torch import Tensor
+
+from nested_lightning.errors import DataError
+
+ACCUMULATOR = torch.float32 if torch.backends.mps.is_available() else torch.float64
+"""Dtype of all sums: float64, except where there is an Apple GPU, which has none."""
+
+
+def level_accuracy(probabilities: Tensor, target: Tensor) -> Tensor:
+    """Return the share of known rows whose most probable class is the right one (micro accuracy).
+
+    Args:
+        probabilities: ``[B, K]`` in [0, 1], over the real classes; a row may sum to less than 1 (rejection).
+        target: ``LongTensor[B]``, -1 = not known, ignored.
+
+    Returns:
+        A scalar; nan when no row is known.
+
+    Raises:
+        DataError: shapes that do not fit, or values outside [0, 1].
+
+    Example:
+        >>> level_accuracy(torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), torch.tensor([0, 0, -1]))
+        tensor(0.5000, dtype=torch.float64)
+    """
+    _check_range(probabilities)
+    return accuracy_of(reliability_bins(probabilities, target, bins=1))
+
+
+def level_confidence(probabilities: Tensor, target: Tensor) -> Tensor:
+    """Return the mean confidence (highest probability of a row) over the known rows.
+
+    Rows that are not known are left out, so that this is comparable with :func:`level_accuracy`: the
+    "Conf%" beside "Acc%" of the paper's tables.
+
+    Args:
+        probabilities: as in :func:`level_accuracy`.
+        target: as in :func:`level_accuracy`.
+
+    Returns:
+        A scalar; nan when no row is known.
+
+    Raises:
+        DataError: shapes that do not fit, or values outside [0, 1].
+
+    Example:
+        >>> level_confidence(torch.tensor([[0.9, 0.1], [0.5, 0.3]]), torch.tensor([0, 1]))
+        tensor(0.7000, dtype=torch.float64)
+    """
+    _check_range(probabilities)
+    return confidence_of(reliability_bins(probabilities, target, bins=1))
+
+
+def level_ece(probabilities: Tensor, target: Tensor, bins: int = 15) -> Tensor:
+    """Return the expected calibration error over the known rows (Sec. 4.4).
+
+    The confidences fall into ``bins`` bins of equal width, closed on the left; the last one is closed on
+    both sides and takes a confidence of exactly 1.
+
+    Args:
+        probabilities: as in :func:`level_accuracy`.
+        target: as in :func:`level_accuracy`.
+        bins: number of bins.
+
+    Returns:
+        A scalar; nan when no row is known.
+
+    Raises:
+        DataError: shapes that do not fit, or values outside [0, 1].
+
+    Example:
+        >>> level_ece(torch.tensor([[0.9, 0.1], [0.9, 0.1]]), torch.tensor([0, 1]))
+        tensor(0.4000, dtype=torch.float64)
+    """
+    _check_range(probabilities)
+    return ece_of(reliability_bins(probabilities, target, bins))
+
+
+def reliability_bins(probabilities: Tensor, target: Tensor, bins: int) -> Tensor:
+    """Return what accuracy, confidence and ECE need, summed per bin of confidence; adding up is merging.
+
+    No value leaves the device, so this costs no synchronisation.
+
+    Args:
+        probabilities: as in :func:`level_accuracy`; the range is not checked here.
+        target: as in :func:`level_accuracy`.
+        bins: number of bins of equal width over [0, 1].
+
+    Returns:
+        ``[bins, 3]``: known rows, sum of their confidences, right answers among them.
+
+    Raises:
+        DataError: shapes that do not fit.
+
+    Example:
+        >>> reliability_bins(torch.tensor([[0.25, 0.125], [1.0, 0.0]]), torch.tensor([1, 0]), bins=2)
+        tensor([[1.0000, 0.2500, 0.0000],
+                [1.0000, 1.0000, 1.0000]], dtype=torch.float64)
+    """
+    if probabilities.ndim != 2 or target.shape != probabilities.shape[:1]:
+        raise DataError(
+            "metrics of a level need probabilities [B, K] and a target [B]; "
+            f"got {tuple(probabilities.shape)} and {tuple(target.shape)}"
+        )
+    confidence, answer = probabilities.detach().max(dim=1)
+    confidence = confidence.to(ACCUMULATOR)
+    inner_edges = torch.linspace(0, 1, bins + 1, dtype=ACCUMULATOR, device=confidence.device)[1:-1]
+    place = torch.bucketize(confidence, inner_edges, right=True)
+    # A product with the membership matrix, not a scatter: the same bits on every run, on a GPU too.
+    member = place == torch.arange(bins, device=place.device).unsqueeze(1)
+    known = target >= 0
+    rows = torch.stack([torch.ones_like(confidence), confidence, (answer == target).to(ACCUMULATOR)], dim=1)
+    return (member & known).to(ACCUMULATOR) @ rows.where(known.unsqueeze(1), 0)
+
+
+def accuracy_of(bins: Tensor) -> Tensor:
+    """Return the accuracy from :func:`reliability_bins`; nan when they are empty."""
+    return bins[:, 2].sum() / bins[:, 0].sum()
+
+
+def confidence_of(bins: Tensor) -> Tensor:
+    """Return the mean confidence from :func:`reliability_bins`; nan when they are empty."""
+    return bins[:, 1].sum() / bins[:, 0].sum()
+
+
+def ece_of(bins: Tensor) -> Tensor:
+    """Return the expected calibration error from :func:`reliability_bins`; nan when they are empty."""
+    # |B|/n * |acc - conf| with acc and conf written as sums over |B|: the bin's size cancels out.
+    return (bins[:, 2] - bins[:, 1]).abs().sum() / bins[:, 0].sum()
+
+
+def _check_range(probabilities: Tensor) -> None:
+    """Raise unless all probabilities lie in [0, 1], up to rounding."""
+    if probabilities.numel() == 0:
+        return
+    low, high = (float(bound) for bound in probabilities.aminmax())
+    if not (low >= 0 and high <= 1 + 1e-5):
+        raise DataError(
+            "metrics of a level need probabilities between 0 and 1, but values from "
+            f"{low:.4g} to {high:.4g} came: apply softmax to logits, exp to log-probabilities"
+        )

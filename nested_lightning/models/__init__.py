@@ -1,0 +1,15 @@
+"""Models: plain ``torch.nn`` modules that know nothing of training."""
+
+from nested_lightning.models.bottlenecks import Bottleneck, ConvBottleneck, DenseBottleneck
+from nested_lightning.models.heads import BottleneckHead
+from nested_lightning.models.network import NestedNetwork
+from nested_lightning.models.unet import UNetEncoder
+
+__all__ = [
+    "Bottleneck",
+    "BottleneckHead",
+    "ConvBottleneck",
+    "DenseBottleneck",
+    "NestedNetwork",
+    "UNetEncoder",
+]

@@ -1,0 +1,107 @@
+"""What stands between a level's features and its head: the bottlenecks of Sec. 4.1 (Fig. 3).
+
+A bottleneck is any ``nn.Module`` that
+
+* is built as ``bottleneck(previous_channels, skip_channels, channels)``, 0 for an input without channels, and
+* is called as ``block(previous, skip)`` and returns ``[B, channels, ...]``.
+
+``previous`` is the map of the next coarser level's bottleneck, None at level 0. ``skip`` is a feature of the
+backbone: the deepest one at level 0, a shallower one at each finer level. Without skip connections the finer
+levels get a ``skip`` with 0 channels. It carries no information about the input, but still says to which
+resolution a map has to be brought, so that a network differs in nothing else with and without skip connections.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from nested_lightning.errors import ConfigurationError
+from nested_lightning.models.layers import BatchNorm1d, double_convolution
+from nested_lightning.models.pooling import global_average
+
+Bottleneck = Callable[[int, int, int], nn.Module]
+"""Builds a bottleneck from ``(previous_channels, skip_channels, channels)``."""
+
+
+class DenseBottleneck(nn.Module):
+    """Bottleneck of vectors: pooling, concatenation, linear layer, batch normalisation, ReLU.
+
+    Works behind any backbone, whether it gives vectors or maps with any number of spatial dimensions.
+
+    Args:
+        previous_channels: channels of the coarser level's bottleneck; 0 at level 0.
+        skip_channels: channels of the backbone's feature; 0 without a skip connection.
+        channels: channels of the result.
+
+    Shape:
+        - previous: ``[B, previous_channels, ...]`` or None
+        - skip: ``[B, skip_channels, ...]``
+        - output: ``[B, channels]``
+
+    Example:
+        >>> block = DenseBottleneck(previous_channels=4, skip_channels=6, channels=5)
+        >>> block(torch.rand(2, 4), torch.rand(2, 6, 7, 7)).shape
+        torch.Size([2, 5])
+    """
+
+    def __init__(self, previous_channels: int, skip_channels: int, channels: int) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.Linear(previous_channels + skip_channels, channels, bias=False),
+            BatchNorm1d(channels),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, previous: Tensor | None, skip: Tensor) -> Tensor:
+        """Return the level's embedding before normalisation, ``[B, channels]``."""
+        inputs = [global_average(features) for features in (previous, skip) if features is not None]
+        result: Tensor = self.block(torch.cat(inputs, dim=1))
+        return result
+
+
+class ConvBottleneck(nn.Module):
+    """Bottleneck of images: a decoder block of the U-Net (Fig. C.1).
+
+    ``previous`` is brought to the resolution of ``skip`` (nearest neighbour) and concatenated with it; then two
+    times convolution, batch normalisation, ReLU. At level 0 it is the U-Net's block at the bottom.
+
+    Args:
+        previous_channels: channels of the coarser level's bottleneck; 0 at level 0.
+        skip_channels: channels of the backbone's feature; 0 without a skip connection.
+        channels: channels of the result.
+        kernel_size: of both convolutions, in pixels.
+
+    Shape:
+        - previous: ``[B, previous_channels, h, w]`` or None
+        - skip: ``[B, skip_channels, H, W]``
+        - output: ``[B, channels, H, W]``
+
+    Raises:
+        ConfigurationError: the backbone does not give maps with two spatial dimensions.
+
+    Example:
+        >>> block = ConvBottleneck(previous_channels=4, skip_channels=6, channels=5)
+        >>> block(torch.rand(2, 4, 4, 4), torch.rand(2, 6, 7, 7)).shape
+        torch.Size([2, 5, 7, 7])
+    """
+
+    def __init__(
+        self, previous_channels: int, skip_channels: int, channels: int, kernel_size: int = 3
+    ) -> None:
+        super().__init__()
+        self.block = double_convolution(previous_channels + skip_channels, channels, kernel_size)
+
+    def forward(self, previous: Tensor | None, skip: Tensor) -> Tensor:
+        """Return the level's map ``[B, channels, H, W]``, at the resolution of ``skip``."""
+        if skip.ndim != 4:
+            raise ConfigurationError(
+                f"ConvBottleneck needs maps [batch, channels, height, width], but the backbone gave a feature of "
+                f"shape {list(skip.shape)}. Use `bottleneck: nested_lightning.models.DenseBottleneck` with this "
+                "backbone."
+            )
+        if previous is not None:
+            skip = torch.cat([interpolate(previous, size=skip.shape[2:]), skip], dim=1)
+        result: Tensor = self.block(skip)
+        return result

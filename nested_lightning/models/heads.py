@@ -1,0 +1,61 @@
+"""The classifier of one level: pooling, normalised embedding, linear layer with a logit for rejection."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from nested_lightning.models.pooling import global_average
+
+# Also representable in half precision, where the usual 1e-12 becomes 0 and an empty map 0/0.
+_EPS = 1e-6
+
+
+class BottleneckHead(nn.Module):
+    """Turn a level's feature map into its embedding f_i and its logits (Fig. C.1, C.3).
+
+    The map is averaged over its spatial dimensions and brought to length 1 (L2) over the channels; a map of zeros
+    stays zero. A linear layer gives one logit per class and, in the last column, one for "none of these". That
+    logit is minus infinity, and its parameters get a gradient of exactly zero, until the buffer
+    ``rejection_fitted`` is set to true. So no parameter ever changes its shape, and a softmax over all columns
+    is a softmax over the real classes as long as rejection is not fitted.
+
+    Args:
+        channels: channels of the feature map, the size of the embedding.
+        n_classes: real classes of the level, without the rejection class.
+
+    Attributes:
+        linear: the classifier, ``channels`` to ``n_classes + 1``.
+        rejection_fitted: scalar bool tensor, stored in checkpoints.
+
+    Shape:
+        - input: ``[B, channels]`` or ``[B, channels, ...]`` with any number of spatial dimensions
+        - output: logits ``[B, n_classes + 1]``
+
+    Example:
+        >>> head = BottleneckHead(channels=8, n_classes=3)
+        >>> logits = head(torch.rand(2, 8, 5, 5))
+        >>> logits.shape, logits[:, -1]
+        (torch.Size([2, 4]), tensor([-inf, -inf], grad_fn=<SelectBackward0>))
+    """
+
+    rejection_fitted: Tensor
+
+    def __init__(self, channels: int, n_classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, n_classes + 1)
+        self.register_buffer("rejection_fitted", torch.tensor(False))
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return the embedding f_i ``[B, channels]``, of length 1, of ``features`` ``[B, channels, ...]``."""
+        return normalize(global_average(features), dim=1, eps=_EPS)
+
+    def classify(self, embedding: Tensor) -> Tensor:
+        """Return the logits ``[B, n_classes + 1]`` of embeddings ``[B, channels]``."""
+        logits: Tensor = self.linear(embedding)
+        # torch.where, not an `if`: no wait for the device, and the masked branch gets a gradient of exactly zero.
+        rejection = torch.where(self.rejection_fitted, logits[:, -1:], -torch.inf)
+        return torch.cat([logits[:, :-1], rejection], dim=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return ``classify(embed(features))``."""
+        return self.classify(self.embed(features))

@@ -1,0 +1,235 @@
+"""The Lightning module: a nested network with its loss, metrics, optimizer and answers."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from nested_lightning.calibration import log_probabilities
+from nested_lightning.combination import CombinationRule, consistent_path, get_combination
+from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
+from nested_lightning.losses import inverse_frequency_weights, nested_loss
+from nested_lightning.metrics import NestedMetrics
+from nested_lightning.models import DenseBottleneck, NestedNetwork
+from nested_lightning.plain import keep_plain, not_plain
+from nested_lightning.stage import Stage
+from nested_lightning.taxonomy import Taxonomy
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Prediction(NamedTuple):
+    """The answers for one batch of B samples.
+
+    Attributes:
+        probabilities: per level a ``FloatTensor[B, sizes[i]]``, calibrated and combined.
+        own_probabilities: per level a ``FloatTensor[B, sizes[i]]``, this level's head alone, calibrated.
+        path: ``LongTensor[B, n_levels]``, one consistent answer; -1 below its depth.
+        depth: ``LongTensor[B]``, how many levels are answered; 0 when not even the coarsest is sure enough.
+        path_confidence: ``FloatTensor[B]``, the probability of the deepest class answered.
+    """
+
+    probabilities: list[Tensor]
+    own_probabilities: list[Tensor]
+    path: Tensor
+    depth: Tensor
+    path_confidence: Tensor
+
+
+class NestedLightningModule(L.LightningModule):
+    """Nested learning (Sec. 4) around any backbone.
+
+    Trained by a stock ``Trainer`` with every level at once, or stage by stage with
+    :class:`~nested_lightning.callbacks.CascadeTraining`. To replace the loss, override :meth:`loss`; the
+    optimizer per stage, :meth:`configure_optimizers`.
+
+    Args:
+        backbone: gives one feature tensor, or a list of them from shallow to deep.
+        taxonomy: the tree of labels, or its :meth:`Taxonomy.to_dict` form. Under the command line it comes
+            from the data.
+        bottleneck: builds a level's bottleneck from (previous channels, skip channels, channels).
+        bottleneck_channels: width of the bottlenecks, one number or one per level.
+        skip_connections: whether finer bottlenecks see the backbone besides the coarser bottleneck.
+        feature_channels: channels of the backbone's features where it has no ``out_channels`` to tell them.
+        optimizer: builds the optimizer of a stage from the parameters that train in it.
+        combination: how the levels' probabilities become one answer: a name of
+            ``nested_lightning.combination.COMBINATIONS`` or a function. ``nested`` is Eq. 2.
+        loss_weights: the alphas of Sec. 4.3, one per level. None: inversely proportional to the training rows
+            known at each level where the data module counts them, else 1.
+        threshold: an answer ends before the first level whose confidence is below it.
+
+    Raises:
+        ConfigurationError: arguments that do not fit the taxonomy.
+        CheckpointError: on loading a checkpoint of another taxonomy.
+
+    Example:
+        >>> taxonomy = Taxonomy(["kind", "species"], [("bird", "eagle"), ("bird", "owl"), ("fish", "cod")])
+        >>> module = NestedLightningModule(nn.Linear(5, 8), taxonomy, feature_channels=8).eval()
+        >>> [tuple(p.shape) for p in module.predict(torch.randn(4, 5)).probabilities]
+        [(4, 2), (4, 3)]
+    """
+
+    loss_weights: Tensor
+    temperatures: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        taxonomy: Taxonomy | Mapping[str, Any],
+        bottleneck: Callable[[int, int, int], nn.Module] = DenseBottleneck,
+        bottleneck_channels: int | list[int] = 64,
+        skip_connections: bool = True,
+        feature_channels: int | list[int] | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = Adam,
+        combination: str | CombinationRule = "nested",
+        loss_weights: list[float] | None = None,
+        threshold: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.taxonomy = taxonomy if isinstance(taxonomy, Taxonomy) else Taxonomy.from_dict(taxonomy)
+        self.save_hyperparameters(ignore=not_plain(locals()))
+        self.hparams["taxonomy"] = self.taxonomy.to_dict()
+        n_levels = self.taxonomy.n_levels
+        if loss_weights is not None and len(loss_weights) != n_levels:
+            raise ConfigurationError(
+                f"model.loss_weights has {len(loss_weights)} values for the {n_levels} levels "
+                f"{', '.join(self.taxonomy.levels)}: give one per level"
+            )
+        if not 0 <= threshold <= 1:
+            raise ConfigurationError(f"model.threshold must lie in [0, 1], got {threshold}")
+        self.network = NestedNetwork(
+            backbone,
+            self.taxonomy.sizes,
+            bottleneck=bottleneck,
+            bottleneck_channels=bottleneck_channels,
+            skip_connections=skip_connections,
+            feature_channels=feature_channels,
+        )
+        self.optimizer = optimizer
+        self.combination = get_combination(combination)
+        self.threshold = threshold
+        self._count_weights = loss_weights is None
+        self.register_buffer("loss_weights", torch.tensor(loss_weights or [1.0] * n_levels))
+        self.register_buffer("temperatures", torch.ones(n_levels))
+        self.val_metrics = NestedMetrics(self.taxonomy)
+        self.test_metrics = NestedMetrics(self.taxonomy)
+        self.stage = Stage(level=n_levels - 1, finished=True)
+
+    def setup(self, stage: str) -> None:
+        """Take the loss weights from the data module's counts, unless they were given."""
+        counts = getattr(getattr(self.trainer, "datamodule", None), "level_counts", None)
+        if stage == "fit" and self._count_weights and counts is not None:
+            self.loss_weights.copy_(torch.tensor(inverse_frequency_weights(counts)))
+
+    def forward(self, x: Tensor, up_to: int | None = None) -> list[Tensor]:
+        """Return the logits of levels 0 to ``up_to``; see :meth:`NestedNetwork.forward`."""
+        return self.network(x, up_to=up_to)  # type: ignore[no-any-return]
+
+    def loss(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
+        """Return the loss of the levels given (Sec. 4.3; rows of unknown label are masked as in Sec. 5)."""
+        return nested_loss(logits, target, self.loss_weights)
+
+    def own_log_probabilities(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        """Return each level's calibrated log-probabilities over its real classes, before combination."""
+        return [log_probabilities(z, t) for z, t in zip(logits, self.temperatures, strict=False)]
+
+    def predict(self, x: Tensor) -> Prediction:
+        """Answer a batch of inputs at every level: calibrated, combined, and cut at ``threshold``."""
+        own = self.own_log_probabilities(self(x))
+        combined = self.combination(own, self.taxonomy)
+        path, depth, confidence = consistent_path(combined, self.taxonomy, self.threshold)
+        return Prediction([p.exp() for p in combined], [p.exp() for p in own], path, depth, confidence)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        x, target = batch
+        loss = self.loss(self(x, up_to=self.stage.level), target)
+        self._refuse_non_finite(loss, x, batch_idx)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(x), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        x, target = batch
+        logits = self(x, up_to=self.stage.level)
+        loss = self.loss(logits, target)
+        self._refuse_non_finite(loss, x, batch_idx)
+        self.log("val/loss", loss, on_epoch=True, batch_size=len(x), sync_dist=True)
+        self.val_metrics.update(self.combination(self.own_log_probabilities(logits), self.taxonomy), target)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_metrics("val", self.val_metrics)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        x, target = batch
+        own = self.own_log_probabilities(self(x))
+        self.test_metrics.update(self.combination(own, self.taxonomy), target)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_metrics("test", self.test_metrics)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        x = batch[0] if isinstance(batch, (tuple, list)) else batch
+        self._refuse_non_finite(None, x, batch_idx)
+        return self.predict(x)
+
+    def configure_optimizers(self) -> Optimizer:
+        """Return a fresh optimizer over what trains in this stage, at the stage's learning rate."""
+        optimizer = self.optimizer([p for p in self.network.parameters() if p.requires_grad])
+        if self.stage.learning_rate is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = self.stage.learning_rate
+        return optimizer
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["taxonomy"] = self.taxonomy.to_dict()
+        keep_plain(
+            checkpoint, self.CHECKPOINT_HYPER_PARAMS_KEY, L.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY
+        )
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        saved = checkpoint.get("taxonomy")
+        if saved is not None and (other := Taxonomy.from_dict(saved)) != self.taxonomy:
+            raise CheckpointError(
+                f"the checkpoint was trained for another taxonomy: {other!r}, while the data has "
+                f"{self.taxonomy!r}. Use the taxonomy of the checkpoint, or train anew without --ckpt_path"
+            )
+
+    def _log_metrics(self, split: str, metrics: NestedMetrics) -> None:
+        values = metrics.compute()
+        self.log_dict({f"{split}/{key}": value.float() for key, value in values.items()})
+        metrics.reset()
+
+    def _refuse_non_finite(self, loss: Tensor | None, x: Tensor, batch_idx: int) -> None:
+        if bool(torch.isfinite(loss if loss is not None else x).all()):
+            return
+        what = "input" if not bool(torch.isfinite(x).all()) else "loss"
+        rows = (~torch.isfinite(x.flatten(1)).all(1)).nonzero().flatten().tolist()
+        remedy = (
+            f"rows {rows[:5]} of the batch hold NaN or infinite values: mend or drop them"
+            if what == "input"
+            else "lower the learning rate, or set trainer.gradient_clip_val"
+        )
+        trainer = self.trainer
+        kind = (
+            "training" if trainer.training else trainer.state.stage.value if trainer.state.stage else "data"
+        )
+        raise NonFiniteError(
+            f"the {what} is not finite in stage {self.stage.level + 1} "
+            f"({self.taxonomy.levels[self.stage.level]}), epoch {self.stage.epoch + 1}, {kind} batch {batch_idx}: "
+            f"{remedy}"
+        )
+
+
+def as_nested(module: L.LightningModule) -> NestedLightningModule:
+    """Return ``module`` as what this package's callbacks work on.
+
+    Raises:
+        ConfigurationError: it is another kind of LightningModule.
+    """
+    if isinstance(module, NestedLightningModule):
+        return module
+    raise ConfigurationError(
+        f"this callback needs a NestedLightningModule or a subclass of it, got {type(module).__name__}"
+    )

@@ -1,0 +1,129 @@
+"""Are the labels nested? The entropies of Definitions 1 and 2, measured on rows of labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nested_lightning.errors import DataError
+
+# Two entropies of the same rows differ by rounding only, if by less than this many bits.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class NestingReport:
+    """Entropies, in bits, of the labels Y_i of each level, alone and given a neighbouring level.
+
+    Attributes:
+        levels: level names, coarse to fine.
+        entropies: H(Y_i) per level, over the rows in which Y_i and, but for the first level, Y_{i-1} are known.
+        given_finer: H(Y_i | Y_{i+1}) for every level but the last, over the rows in which both are known.
+        given_coarser: H(Y_i | Y_{i-1}) for every level but the first, over the rows in which both are known.
+        split: for every level but the last, the labels of the next finer level that occur together with more
+            than one label of this level; all empty when the labels are nested.
+    """
+
+    levels: tuple[str, ...]
+    entropies: tuple[float, ...]
+    given_finer: tuple[float, ...]
+    given_coarser: tuple[float, ...]
+    split: tuple[tuple[int, ...], ...]
+
+    @property
+    def nested(self) -> bool:
+        """Definition 1: every label determines the coarser ones, H(Y_i | Y_{i+1}) = 0."""
+        return not any(self.split)
+
+    @property
+    def strictly_nested(self) -> bool:
+        """Definition 2: nested, and every level tells something about the next, H(Y_i | Y_{i-1}) < H(Y_i)."""
+        pairs = zip(self.given_coarser, self.entropies[1:], strict=True)
+        return self.nested and all(given < entropy - ROUNDING for given, entropy in pairs)
+
+    def __str__(self) -> str:
+        width = max(len("level"), *map(len, self.levels))
+        lines = [f"{'level':{width}}  {'H(Y_i)':>10}  {'H(Y_i|Y_i+1)':>12}  {'H(Y_i|Y_i-1)':>12}  (bits)"]
+        columns = (self.entropies, (*self.given_finer, None), (None, *self.given_coarser))
+        for level, entropy, finer, coarser in zip(self.levels, *columns, strict=True):
+            cells = [f"{'-' if bits is None else f'{bits:.4f}':>12}" for bits in (finer, coarser)]
+            lines.append(f"{level:{width}}  {entropy:>10.4f}  {'  '.join(cells)}")
+        for level, finer, labels in zip(self.levels, self.levels[1:], self.split, strict=False):
+            if labels:
+                shown = ", ".join(map(str, labels[:8])) + (", ..." if len(labels) > 8 else "")
+                lines.append(f"of level '{finer}', these occur with more than one '{level}': {shown}")
+        kind = "strictly nested" if self.strictly_nested else "nested, not strictly" if self.nested else "not nested"
+        return "\n".join([*lines, f"the labels are {kind}"])
+
+
+def nesting_report(
+    targets: Tensor, levels: Sequence[str] | None = None, counts: Tensor | None = None
+) -> NestingReport:
+    """Measure whether labels are nested (Definition 1) and strictly nested (Definition 2).
+
+    The columns may hold any integer labels, also such that are not nested: that is what is tested. For the
+    classes of a taxonomy, weighted by the rows there are of each leaf, give ``targets =
+    taxonomy.lift(torch.arange(taxonomy.sizes[-1]), -1)`` and the ``counts`` of the leaves.
+
+    Args:
+        targets: integers [N, n_levels], coarse to fine; -1 (or any negative number) = unknown.
+        levels: level names; ``l1, l2, ...`` when not given.
+        counts: how often each row occurs, non-negative integers [N]; once by default.
+
+    Raises:
+        DataError: if the shapes do not fit, or two neighbouring levels are known together in no row.
+
+    Example:
+        >>> print(nesting_report(torch.tensor([[0, 0], [0, 1], [1, 2], [1, -1]]), ["kind", "species"]))
+        level        H(Y_i)  H(Y_i|Y_i+1)  H(Y_i|Y_i-1)  (bits)
+        kind         1.0000        0.0000             -
+        species      1.5850             -        0.6667
+        the labels are strictly nested
+    """
+    names = _checked_levels(targets, levels)
+    counts = _checked_counts(counts, len(targets))
+    first = targets[:, 0] >= 0
+    entropies = [_entropy(_totals(targets[first, 0], counts[first])[1])]
+    given_finer, given_coarser, split = [], [], []
+    for level in range(1, len(names)):
+        both = (targets[:, level - 1] >= 0) & (targets[:, level] >= 0) & (counts > 0)
+        if not both.any():
+            raise DataError(
+                f"levels '{names[level - 1]}' and '{names[level]}' cannot be compared: no row has labels of both"
+            )
+        coarse, fine, weight = targets[both, level - 1], targets[both, level], counts[both]
+        entropies.append(_entropy(_totals(fine, weight)[1]))
+        given_finer.append(_conditional_entropy(coarse, fine, weight))
+        given_coarser.append(_conditional_entropy(fine, coarse, weight))
+        pairs = torch.unique(torch.stack([coarse, fine], dim=1), dim=0)
+        labels, parents = torch.unique(pairs[:, 1], return_counts=True)
+        split.append(tuple(labels[parents > 1].tolist()))
+    return NestingReport(names, tuple(entropies), tuple(given_finer), tuple(given_coarser), tuple(split))
+
+
+def _checked_levels(targets: Tensor, levels: Sequence[str] | None) -> tuple[str, ...]:
+    is_integer = not (targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool)
+    if targets.ndim != 2 or targets.shape[1] < 2 or not is_integer:
+        raise DataError(
+            "expected integer labels of shape [rows, levels] with at least 2 levels, came "
+            f"{targets.dtype} of shape {tuple(targets.shape)}"
+        )
+    names = tuple(levels or (f"l{number}" for number in range(1, targets.shape[1] + 1)))
+    if len(names) != targets.shape[1]:
+        raise DataError(f"expected one column per level ({', '.join(names)}), came {targets.shape[1]} columns")
+    return names
+
+
+def _checked_counts(counts: Tensor | None, n_rows: int) -> Tensor:
+    return torch.ones(n_rows)
+
+
+def _totals(values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each row the number of its value, and the counts summed per value."""
+    distinct, number = torch.unique(values, dim=0, return_inverse=True)
+    return number, counts.new_zeros(len(distinct)).index_add(0, number, counts)
+
+
+def _entropy(totals: Tensor) -> float:
+    return _bits(totals, totals.sum())

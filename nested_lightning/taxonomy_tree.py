@@ -1,0 +1,221 @@
+"""The tree behind a taxonomy, in plain Python: paths, indices, and labels looked up by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from nested_lightning.errors import TaxonomyError, suggestion
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class Tree:
+    """Named levels, and the classes of every level with their indices. See :class:`Taxonomy`."""
+
+    levels: tuple[str, ...]
+    leaves: tuple[Path, ...]
+
+    def __init__(self, levels: Sequence[str], leaves: Iterable[Sequence[str]]) -> None:
+        object.__setattr__(self, "levels", _checked_levels(levels))
+        object.__setattr__(self, "leaves", _checked_leaves(self.levels, leaves))
+        depth = max(map(len, self.short_leaves))
+        if depth < self.n_levels:
+            raise TaxonomyError(
+                f"level '{self.levels[depth]}' has no class of its own: every leaf ends above it. Remove the "
+                f"level, or split at least one class of level '{self.levels[depth - 1]}'"
+            )
+
+    @property
+    def n_levels(self) -> int:
+        """Number of levels."""
+        return len(self.levels)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of classes per level, carried leaves included."""
+        return tuple(map(len, self._indices))
+
+    @cached_property
+    def short_leaves(self) -> tuple[Path, ...]:
+        """Path of every leaf down to where it really sits, in the order of ``leaves``."""
+        n_children = Counter(path[:-1] for nodes in self._indices for path in nodes)
+        short = []
+        for path in self.leaves:
+            depth = self.n_levels
+            while depth > 1 and path[depth - 1] == path[depth - 2] and n_children[path[: depth - 1]] == 1:
+                depth -= 1
+            short.append(path[:depth])
+        return tuple(short)
+
+    def level_index(self, level: int) -> int:
+        """The level itself, counted from 0; TaxonomyError if there is no such level."""
+        if not -self.n_levels <= level < self.n_levels:
+            raise TaxonomyError(
+                f"there is no level {level}: expected 0 to {self.n_levels - 1} ({', '.join(self.levels)})"
+            )
+        return level % self.n_levels
+
+    def nodes(self, level: int) -> tuple[Path, ...]:
+        """Paths of the classes of ``level`` in index order."""
+        return tuple(self._indices[self.level_index(level)])
+
+    def names(self, level: int) -> tuple[str, ...]:
+        """Names of the classes of ``level`` in index order; a name may stand under several parents."""
+        return tuple(path[-1] for path in self._indices[self.level_index(level)])
+
+    def index(self, path: Sequence[str]) -> int:
+        """Index at level ``len(path) - 1`` of the class with this path; TaxonomyError if there is none."""
+        if isinstance(path, str) or not 1 <= len(path) <= self.n_levels:
+            raise TaxonomyError(
+                f"expected a path of 1 to {self.n_levels} names such as {self.leaves[0]}, came {path!r}. For "
+                "a label written as text use find()"
+            )
+        key, level = tuple(path), len(path) - 1
+        if key not in self._indices[level]:
+            known = map("/".join, self._indices[level])
+            raise unknown_label("/".join(map(str, key)), self.levels[level], known)
+        return self._indices[level][key]
+
+    def find(self, label: str, level: int | None = None) -> Path:
+        """Path of the one class that a label written as text stands for.
+
+        Args:
+            label: a name (``"cat"``) or a whole path (``"animal/cat"``); a name wins over a path.
+            level: where to look; by default everywhere, a carried leaf counting at its own level only.
+
+        Raises:
+            TaxonomyError: if no class matches (names the nearest ones) or several do (names their parents).
+
+        Example:
+            >>> plants = Tree(["l1", "l2"], [["apple", "healthy"], ["apple", "scab"], ["grape", "healthy"]])
+            >>> plants.find("scab"), plants.find("grape/healthy")
+            (('apple', 'scab'), ('grape', 'healthy'))
+        """
+        found = self.matches(label, level)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            known = [text for text in self._texts if self.matches(text, level)]
+            raise unknown_label(label, None if level is None else self.levels[level], known)
+        shown = [f"'{'/'.join(path)}' (level '{self.levels[len(path) - 1]}')" for path in found[:4]]
+        more = f" or {len(found) - 4} more" if len(found) > 4 else ""
+        raise TaxonomyError(
+            f"label '{label}' is ambiguous: it can be {' or '.join(shown)}{more}. Write the whole path, such "
+            f"as '{'/'.join(found[-1])}', or give the level"
+        )
+
+    def matches(self, label: str, level: int | None = None) -> tuple[Path, ...]:
+        """Paths of all classes that a label may stand for (see :meth:`find`), possibly none."""
+        at = None if level is None else self.level_index(level)
+        for paths in self._texts.get(label, ()):
+            found = [p for p in paths if (p not in self._carried if at is None else len(p) == at + 1)]
+            if found:
+                return tuple(found)
+        return ()
+
+    def target(self, path: Sequence[str]) -> list[int]:
+        """Class index per level of a label with this path: -1 below it, unless it is a (carried) leaf."""
+        self.index(path)
+        known = tuple(path)
+        if known in self._carried or known in self._short:
+            known += known[-1:] * (self.n_levels - len(known))
+        indices = [self._indices[level][known[: level + 1]] for level in range(len(known))]
+        return indices + [-1] * (self.n_levels - len(known))
+
+    @cached_property
+    def _indices(self) -> tuple[dict[Path, int], ...]:
+        """Per level: path -> index."""
+        heads = [dict.fromkeys(leaf[: level + 1] for leaf in self.leaves) for level in range(self.n_levels)]
+        return tuple({path: index for index, path in enumerate(nodes)} for nodes in heads)
+
+    @cached_property
+    def _short(self) -> frozenset[Path]:
+        return frozenset(self.short_leaves)
+
+    @cached_property
+    def _carried(self) -> frozenset[Path]:
+        """Paths of the classes that only carry a leaf down from a coarser level."""
+        pairs = zip(self.short_leaves, self.leaves, strict=True)
+        return frozenset(leaf[:n] for short, leaf in pairs for n in range(len(short) + 1, len(leaf) + 1))
+
+    @cached_property
+    def _texts(self) -> dict[str, tuple[list[Path], list[Path]]]:
+        """Text -> the paths which have it as their name, and those which have it as their whole path."""
+        texts: dict[str, tuple[list[Path], list[Path]]] = {}
+        for path in (path for nodes in self._indices for path in nodes):
+            texts.setdefault(path[-1], ([], []))[0].append(path)
+            texts.setdefault("/".join(path), ([], []))[1].append(path)
+        return texts
+
+
+def unknown_label(label: object, level: str | None, known: Iterable[str]) -> TaxonomyError:
+    """Return the error for a label that is not in the taxonomy, naming the nearest labels that are."""
+    texts = list(known)
+    where = "" if level is None else f" at level '{level}'"
+    near = suggestion(str(label), texts)
+    listed = f" It has {', '.join(map(repr, texts[:8]))}{', ...' if len(texts) > 8 else ''}"
+    return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{near or listed}")
+
+
+def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:
+    names = (levels,) if isinstance(levels, str) else tuple(levels)
+    if len(names) < 2:
+        raise TaxonomyError(
+            f"expected at least 2 level names, coarse to fine, such as ['coarse', 'fine'], came {list(names)}"
+        )
+    for position, name in enumerate(names):
+        if not isinstance(name, str) or not name:
+            raise TaxonomyError(
+                f"the name of level {position} must be a text and not empty, came {name!r}. Level names are "
+                "used in logs and files: give each level one"
+            )
+        if name in names[:position]:
+            raise TaxonomyError(f"the level name '{name}' is given twice: {list(names)}. Rename one of them")
+    return names
+
+
+def _checked_leaves(levels: tuple[str, ...], leaves: Iterable[Sequence[str]]) -> tuple[Path, ...]:
+    """Return the leaf paths carried down to the last level."""
+    full: dict[Path, Path] = {}
+    inner: set[Path] = set()
+    for given in leaves:
+        path = _checked_path(levels, given)
+        carried = path + path[-1:] * (len(levels) - len(path))
+        if carried in full:
+            raise TaxonomyError(
+                f"the path '{'/'.join(path)}' is given twice. Remove one (a leaf above the last level is "
+                "carried down under its own name, so that 'a' and 'a/a' are the same)"
+            )
+        full[carried] = path
+        inner.update(path[:n] for n in range(1, len(path)))
+    if not full:
+        raise TaxonomyError("a taxonomy needs at least one leaf, none is given")
+    for path in full.values():
+        if path in inner:
+            child = next(other for other in full if other[: len(path)] == path and full[other] != path)
+            raise TaxonomyError(
+                f"'{'/'.join(path)}' is given both as a leaf and as the parent of '{child[len(path)]}'. "
+                "Remove the leaf, or give it a name of its own below, such as 'other'"
+            )
+    return tuple(full)
+
+
+def _checked_path(levels: tuple[str, ...], given: Sequence[str]) -> Path:
+    if isinstance(given, str):
+        raise TaxonomyError(
+            f"expected the path of a leaf as a sequence of names such as ('animal', 'cat'), came the text "
+            f"{given!r}. For paths written as text use Taxonomy.from_paths"
+        )
+    path = tuple(given)
+    if not 1 <= len(path) <= len(levels):
+        raise TaxonomyError(
+            f"the path '{'/'.join(map(str, path))}' has {len(path)} names, but there are {len(levels)} "
+            f"levels ({', '.join(levels)}). Give 1 to {len(levels)} names, or another level"
+        )
+    if not all(isinstance(name, str) and name for name in path):
+        raise TaxonomyError(f"the path {path} has an empty name, or one that is no text. Name every class")
+    return path
