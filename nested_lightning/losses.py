@@ -72,8 +72,8 @@ def level_losses(logits: Sequence[Tensor], target: Tensor) -> Tensor:
     batch = logits[0].shape[0]
     if target.ndim != 2 or target.shape[0] != batch or target.shape[1] < len(logits):
         raise DataError(
-            f"the target is {tuple(target.shape)}, while logits of {len(logits)} levels, {batch} rows "
-            f"need ({batch}, {len(logits)}), or more columns: one class index per level, -1 where it is unknown"
+            f"the target is {tuple(target.shape)}, but logits of {len(logits)} levels and {batch} rows "
+            f"came: expected ({batch}, {len(logits)}) or more columns, class indices or -1 for unknown"
         )
     sums = [
         cross_entropy(level_logits, target[:, level], ignore_index=-1, reduction="sum")

@@ -1,6 +1,7 @@
 """The Lightning module: a nested network with its loss, metrics, optimizer and answers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -137,8 +138,12 @@ class NestedLightningModule(L.LightningModule):
         return [log_probabilities(z, t) for z, t in zip(logits, self.temperatures, strict=False)]
 
     def predict(self, x: Tensor) -> Prediction:
-        """Answer a batch of inputs at every level: calibrated, combined, and cut at ``threshold``."""
-        own = self.own_log_probabilities(self(x))
+        """Answer a batch of inputs at every level: calibrated, combined, and cut at ``threshold``.
+
+        A row's answer depends on that row alone: the network runs in evaluation mode, whatever mode it is in.
+        """
+        with _evaluation_mode(self):
+            own = self.own_log_probabilities(self(x))
         combined = self.combination(own, self.taxonomy)
         path, depth, confidence = consistent_path(combined, self.taxonomy, self.threshold)
         return Prediction([p.exp() for p in combined], [p.exp() for p in own], path, depth, confidence)
@@ -205,7 +210,7 @@ class NestedLightningModule(L.LightningModule):
         if bool(torch.isfinite(loss if loss is not None else x).all()):
             return
         what = "input" if not bool(torch.isfinite(x).all()) else "loss"
-        rows = (~torch.isfinite(x.flatten(1)).all(1)).nonzero().flatten().tolist()
+        rows = (~torch.isfinite(x.reshape(len(x), -1)).all(1)).nonzero().flatten().tolist()
         remedy = (
             f"rows {rows[:5]} of the batch hold NaN or infinite values: mend or drop them"
             if what == "input"
@@ -220,6 +225,17 @@ class NestedLightningModule(L.LightningModule):
             f"({self.taxonomy.levels[self.stage.level]}), epoch {self.stage.epoch + 1}, {kind} batch {batch_idx}: "
             f"{remedy}"
         )
+
+
+@contextmanager
+def _evaluation_mode(module: nn.Module) -> Iterator[None]:
+    training = [part for part in module.modules() if part.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part in training:
+            part.training = True
 
 
 def as_nested(module: L.LightningModule) -> NestedLightningModule:

@@ -18,23 +18,23 @@ class NestingReport:
 
     Attributes:
         levels: level names, coarse to fine.
-        entropies: H(Y_i) per level, over the rows in which Y_i and, but for the first level, Y_{i-1} are known.
+        entropies: H(Y_i) per level, over the rows in which Y_i and (below the first level) Y_{i-1} are known.
         given_finer: H(Y_i | Y_{i+1}) for every level but the last, over the rows in which both are known.
         given_coarser: H(Y_i | Y_{i-1}) for every level but the first, over the rows in which both are known.
-        split: for every level but the last, the labels of the next finer level that occur together with more
-            than one label of this level; all empty when the labels are nested.
+        violations: for every level but the last, the labels of the next finer level that occur together with
+            more than one label of this level; all empty if the labels are nested.
     """
 
     levels: tuple[str, ...]
     entropies: tuple[float, ...]
     given_finer: tuple[float, ...]
     given_coarser: tuple[float, ...]
-    split: tuple[tuple[int, ...], ...]
+    violations: tuple[tuple[int, ...], ...]
 
     @property
     def nested(self) -> bool:
         """Definition 1: every label determines the coarser ones, H(Y_i | Y_{i+1}) = 0."""
-        return not any(self.split)
+        return not any(self.violations)
 
     @property
     def strictly_nested(self) -> bool:
@@ -47,13 +47,19 @@ class NestingReport:
         lines = [f"{'level':{width}}  {'H(Y_i)':>10}  {'H(Y_i|Y_i+1)':>12}  {'H(Y_i|Y_i-1)':>12}  (bits)"]
         columns = (self.entropies, (*self.given_finer, None), (None, *self.given_coarser))
         for level, entropy, finer, coarser in zip(self.levels, *columns, strict=True):
-            cells = [f"{'-' if bits is None else f'{bits:.4f}':>12}" for bits in (finer, coarser)]
-            lines.append(f"{level:{width}}  {entropy:>10.4f}  {'  '.join(cells)}")
-        for level, finer, labels in zip(self.levels, self.levels[1:], self.split, strict=False):
+            given = "  ".join(f"{'-' if bits is None else f'{bits:.4f}':>12}" for bits in (finer, coarser))
+            lines.append(f"{level:{width}}  {entropy:>10.4f}  {given}")
+        for level, fine, labels in zip(self.levels[:-1], self.levels[1:], self.violations, strict=True):
             if labels:
                 shown = ", ".join(map(str, labels[:8])) + (", ..." if len(labels) > 8 else "")
-                lines.append(f"of level '{finer}', these occur with more than one '{level}': {shown}")
-        kind = "strictly nested" if self.strictly_nested else "nested, not strictly" if self.nested else "not nested"
+                lines.append(f"labels of '{fine}' that occur with more than one '{level}': {shown}")
+        kind = (
+            "strictly nested"
+            if self.strictly_nested
+            else "nested, not strictly"
+            if self.nested
+            else "not nested"
+        )
         return "\n".join([*lines, f"the labels are {kind}"])
 
 
@@ -82,48 +88,69 @@ def nesting_report(
         the labels are strictly nested
     """
     names = _checked_levels(targets, levels)
-    counts = _checked_counts(counts, len(targets))
+    counts = _checked_counts(counts, targets)
+    targets, counts = targets[counts > 0], counts[counts > 0]
     first = targets[:, 0] >= 0
-    entropies = [_entropy(_totals(targets[first, 0], counts[first])[1])]
-    given_finer, given_coarser, split = [], [], []
+    entropies = [_entropy(targets[first, 0], counts[first])]
+    given_finer, given_coarser, violations = [], [], []
     for level in range(1, len(names)):
-        both = (targets[:, level - 1] >= 0) & (targets[:, level] >= 0) & (counts > 0)
+        both = (targets[:, level - 1] >= 0) & (targets[:, level] >= 0)
         if not both.any():
             raise DataError(
-                f"levels '{names[level - 1]}' and '{names[level]}' cannot be compared: no row has labels of both"
+                f"levels '{names[level - 1]}' and '{names[level]}' cannot be compared: no row has a label of "
+                "both. Give rows labelled at both levels"
             )
         coarse, fine, weight = targets[both, level - 1], targets[both, level], counts[both]
-        entropies.append(_entropy(_totals(fine, weight)[1]))
+        entropies.append(_entropy(fine, weight))
         given_finer.append(_conditional_entropy(coarse, fine, weight))
         given_coarser.append(_conditional_entropy(fine, coarse, weight))
         pairs = torch.unique(torch.stack([coarse, fine], dim=1), dim=0)
-        labels, parents = torch.unique(pairs[:, 1], return_counts=True)
-        split.append(tuple(labels[parents > 1].tolist()))
-    return NestingReport(names, tuple(entropies), tuple(given_finer), tuple(given_coarser), tuple(split))
+        labels, n_parents = torch.unique(pairs[:, 1], return_counts=True)
+        violations.append(tuple(labels[n_parents > 1].tolist()))
+    return NestingReport(names, tuple(entropies), tuple(given_finer), tuple(given_coarser), tuple(violations))
+
+
+def _entropy(labels: Tensor, counts: Tensor) -> float:
+    """H(Y) in bits of the ``labels`` [N], each of which occurs ``counts`` [N] times."""
+    return _conditional_entropy(labels, torch.zeros_like(labels), counts)
+
+
+def _conditional_entropy(labels: Tensor, given: Tensor, counts: Tensor) -> float:
+    """H(Y | Z) in bits; exactly 0 if Z determines Y, because then every ratio below is 1."""
+    ratios = _totals(given, counts) / _totals(torch.stack([labels, given], dim=1), counts)
+    return float((counts * ratios.log2()).sum() / counts.sum())
+
+
+def _totals(values: Tensor, counts: Tensor) -> Tensor:
+    """Return for each row how often its value occurs in all rows: float64, exact up to 2^53."""
+    distinct, number = torch.unique(values, dim=0, return_inverse=True)
+    return counts.new_zeros(len(distinct)).index_add(0, number, counts)[number].double()
 
 
 def _checked_levels(targets: Tensor, levels: Sequence[str] | None) -> tuple[str, ...]:
-    is_integer = not (targets.is_floating_point() or targets.is_complex() or targets.dtype == torch.bool)
-    if targets.ndim != 2 or targets.shape[1] < 2 or not is_integer:
+    if targets.ndim != 2 or targets.shape[1] < 2 or not _is_integer(targets):
         raise DataError(
             "expected integer labels of shape [rows, levels] with at least 2 levels, came "
             f"{targets.dtype} of shape {tuple(targets.shape)}"
         )
     names = tuple(levels or (f"l{number}" for number in range(1, targets.shape[1] + 1)))
     if len(names) != targets.shape[1]:
-        raise DataError(f"expected one column per level ({', '.join(names)}), came {targets.shape[1]} columns")
+        raise DataError(
+            f"expected one column for each of the levels {', '.join(names)}, came {targets.shape[1]} columns"
+        )
     return names
 
 
-def _checked_counts(counts: Tensor | None, n_rows: int) -> Tensor:
-    return torch.ones(n_rows)
+def _checked_counts(counts: Tensor | None, targets: Tensor) -> Tensor:
+    if counts is None:
+        return torch.ones(len(targets), dtype=torch.long, device=targets.device)
+    if counts.shape != (len(targets),) or not _is_integer(counts) or (counts < 0).any():
+        raise DataError(
+            f"expected a non-negative integer count for each of the {len(targets)} rows, came {counts.dtype} "
+            f"of shape {tuple(counts.shape)}"
+        )
+    return counts.to(targets.device, torch.long)
 
 
-def _totals(values: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return for each row the number of its value, and the counts summed per value."""
-    distinct, number = torch.unique(values, dim=0, return_inverse=True)
-    return number, counts.new_zeros(len(distinct)).index_add(0, number, counts)
-
-
-def _entropy(totals: Tensor) -> float:
-    return _bits(totals, totals.sum())
+def _is_integer(values: Tensor) -> bool:
+    return not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)

@@ -7,6 +7,7 @@ from nested_lightning.errors import ConfigurationError, suggestion
 _PACKAGE = Path(__file__).parent
 _ROOTS = (_PACKAGE.parent, _PACKAGE / "resources")
 """A checkout keeps the folders beside the package, a wheel inside it."""
+_FOLDERS = ("recipes", "taxonomies")
 
 
 def resource(path: str | Path) -> Path:
@@ -30,8 +31,11 @@ def resource(path: str | Path) -> Path:
     for candidate in shipped:
         if candidate.is_file():
             return candidate
-    known = [str(p.relative_to(root)) for root in _ROOTS for p in (root / own.parts[0]).glob("**/*.yaml")]
+    known = [
+        str(p.relative_to(root)) for root in _ROOTS for f in _FOLDERS for p in (root / f).glob("**/*.yaml")
+    ]
     raise ConfigurationError(
         f"file {str(path)!r} does not exist, neither from the working directory {Path.cwd()} nor among "
-        f"those that come with nested_lightning.{suggestion(str(path), known)} Give the path of an existing file"
+        f"those that come with nested_lightning.{suggestion(str(path), known)} Give the path of an existing "
+        "file"
     )

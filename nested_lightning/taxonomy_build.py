@@ -113,8 +113,8 @@ def leaves_from_columns(columns: Columns, allow_repeated_names: bool) -> list[Pa
         if (level + 1, label) not in names:
             empty = list(columns)[cells.index(None)]
             raise TaxonomyError(
-                f"row {row}: column '{list(columns)[level]}' has '{label}', column '{empty}' is empty, and no "
-                f"row has '{label}' with all its coarser labels. Fill in the empty cell"
+                f"row {row}: column '{list(columns)[level]}' has '{label}', column '{empty}' is empty, and "
+                f"no row has '{label}' with all its coarser labels. Fill in the empty cell"
             )
     inner = {path[:-1] for path in paths}
     return [path for path in paths if path not in inner]
@@ -128,7 +128,7 @@ def _refuse_repeated_names(columns: Sequence[str], paths: Mapping[Path, int]) ->
             raise TaxonomyError(
                 f"column '{columns[len(path) - 1]}': '{path[-1]}' stands under two parents, "
                 f"'{'/'.join(other[:-1])}' (first in row {paths[other]}) and '{'/'.join(path[:-1])}' (first "
-                f"in row {row}). Correct the labels, or set allow_repeated_names=True if these are two classes"
+                f"in row {row}). Correct the labels, or set allow_repeated_names=True if they are two classes"
             )
 
 

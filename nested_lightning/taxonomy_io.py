@@ -11,6 +11,7 @@ from nested_lightning.taxonomy_tree import Path
 
 Branch = dict[str, Any]  # name -> the branch below it; empty below a leaf
 FORMS = ("tree", "leaves")
+NOTHING = yaml.ScalarNode("", "")  # what is below an item of a list
 
 
 def nested(leaves: Iterable[Path]) -> Branch:
@@ -48,9 +49,20 @@ def write_yaml(path: str | os.PathLike[str], levels: Sequence[str], leaves: Sequ
         content["tree"] = _plain(tree)
     else:
         content["leaves"] = [list(leaf) for leaf in leaves]
-    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, default_flow_style=None, width=110)
+    text = yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False, default_flow_style=None)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes names with line breaks of any kind so that they are read back exactly."""
+
+
+def _write_name(dumper: yaml.SafeDumper, name: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", name, style=None if name.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _write_name)
 
 
 def _flat(branch: Branch, above: Path) -> Iterator[Path]:
@@ -85,22 +97,23 @@ class _Document:
 
     def read(self) -> tuple[list[str], list[Path]]:
         root = self.root()
-        parts: dict[str, yaml.Node | None] = {}
-        for name, key, below in self.named(root, ()):
+        if not isinstance(root, yaml.MappingNode):
+            raise self.error(root, "expected the keys 'levels' and 'tree'")
+        parts: dict[str, yaml.Node] = {}
+        for name, key, part in self.named(root, ()):
             if name not in ("levels", *FORMS):
                 near = suggestion(name, ("levels", *FORMS)) or " Remove it, or indent it below 'tree'"
                 raise self.error(key, f"unknown key '{name}', expected 'levels' and 'tree'.{near}")
-            parts[name] = below
+            parts[name] = part
         if "levels" not in parts:
             raise self.error(root, "the key 'levels' is missing. Add for example: levels: [coarse, fine]")
         if len(parts) != 2:
             raise self.error(root, "expected one of the keys 'tree' and 'leaves' beside 'levels'")
-        levels = self.names(parts["levels"] or root, "levels")
+        levels = self.names(parts["levels"], "levels")
         if "tree" in parts:
-            return levels, list(self.walk(parts["tree"] or root, (), levels))
-        leaves = parts["leaves"]
-        if not isinstance(leaves, yaml.SequenceNode):
-            raise self.error(leaves or root, "expected below 'leaves' a list of paths such as [animal, cat]")
+            return levels, list(self.walk(parts["tree"], (), levels))
+        if not isinstance(leaves := parts["leaves"], yaml.SequenceNode):
+            raise self.error(leaves, "expected below 'leaves' a list of paths such as [animal, cat]")
         return levels, [tuple(self.names(leaf, "path")) for leaf in leaves.value]
 
     def root(self) -> yaml.Node:
@@ -120,10 +133,10 @@ class _Document:
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""
-            problem = getattr(error, "problem", None) or str(error)
+            problem = getattr(error, "problem", None) or str(error).splitlines()[0]
             raise TaxonomyError(
-                f"{self.file}{line}: this is no valid YAML: {problem}. Check indentation, brackets and colons, "
-                "and put names with special characters in quotes"
+                f"{self.file}{line}: this is no valid YAML: {problem}. Check indentation, brackets and "
+                "colons, and put names with special characters in quotes"
             ) from None
         if root is None:
             raise TaxonomyError(f"{self.file} is empty, expected the keys 'levels' and 'tree'")
@@ -138,13 +151,13 @@ class _Document:
                     f"'{'/'.join(path)}' lies {len(path)} levels deep, but there are {len(levels)}: "
                     f"{', '.join(levels)}. Add a level name, or remove a layer of the tree",
                 )
-            if below is None:
+            if _is_null(below):
                 yield path
             else:
                 yield from self.walk(below, path, levels)
 
-    def named(self, node: yaml.Node, above: Path) -> Iterator[tuple[str, yaml.Node, yaml.Node | None]]:
-        """Yield name, key and what is below it (None: nothing) for each entry of a mapping or list."""
+    def named(self, node: yaml.Node, above: Path) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
+        """Yield name, key and what is below it for each entry of a mapping or list."""
         lines: dict[str, int] = {}
         for key, below in self.entries(node, above):
             name = self.text(key, f"name below '{'/'.join(above)}'" if above else "name")
@@ -155,15 +168,15 @@ class _Document:
                     "rename one of them",
                 )
             lines[name] = key.start_mark.line + 1
-            yield name, key, None if _is_null(below) else below
+            yield name, key, below
 
-    def entries(self, node: yaml.Node, above: Path) -> Iterator[tuple[yaml.Node, yaml.Node | None]]:
+    def entries(self, node: yaml.Node, above: Path) -> Iterator[tuple[yaml.Node, yaml.Node]]:
         if isinstance(node, yaml.ScalarNode) or not node.value:
             raise self.error(
                 node,
                 f"expected a list or keys below '{'/'.join(above) or 'tree'}', came "
-                f"{node.value or 'nothing'!r}. Write [name] for a single class below it, and nothing after the "
-                "colon of a leaf",
+                f"{node.value or 'nothing'!r}. Write [name] for a single class below it, and nothing after "
+                "the colon of a leaf",
             )
         if isinstance(node, yaml.MappingNode):
             yield from node.value
@@ -172,7 +185,7 @@ class _Document:
             if isinstance(item, yaml.MappingNode):
                 yield from item.value
             else:
-                yield item, None
+                yield item, NOTHING
 
     def names(self, node: yaml.Node, what: str) -> list[str]:
         if not isinstance(node, yaml.SequenceNode):
@@ -190,6 +203,6 @@ class _Document:
         return TaxonomyError(f"{self.file}, line {node.start_mark.line + 1}: {message}")
 
 
-def _is_null(node: yaml.Node | None) -> bool:
+def _is_null(node: yaml.Node) -> bool:
     is_plain = isinstance(node, yaml.ScalarNode) and not node.style  # a quoted null is a text
-    return node is None or (is_plain and node.value in ("", "~", "null", "Null", "NULL"))
+    return is_plain and node.value in ("", "~", "null", "Null", "NULL")

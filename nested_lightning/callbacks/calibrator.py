@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
-from nested_lightning.callbacks.outputs import Outputs, measure, run_network
+from nested_lightning.callbacks.outputs import Outputs, has_validation, measure, run_network
 from nested_lightning.errors import CalibrationError
 from nested_lightning.module import NestedLightningModule, as_nested
 
@@ -46,8 +46,13 @@ class Calibrator(Callback, ABC):
         for name, value in state_dict.items():
             setattr(self, name, value)
 
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        # A new fit calibrates anew; on resuming, what is done is restored after this.
+        if stage == "fit":
+            self.done = False
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.enable_validation:
+        if not has_validation(trainer):
             raise CalibrationError(
                 f"{type(self).__name__} needs validation data and there is none: set data.validation, pass "
                 "val_dataloaders to Trainer.fit, or leave this callback out"

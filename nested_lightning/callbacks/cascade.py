@@ -7,6 +7,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from nested_lightning.callbacks.outputs import has_validation
 from nested_lightning.callbacks.plan import PlannedStage, plan_stages
 from nested_lightning.callbacks.reseed import reseed
 from nested_lightning.errors import ConfigurationError, DataError
@@ -20,7 +21,8 @@ class CascadeTraining(Callback):
     A stage ends when the validation loss has not improved for ``patience`` epochs, or after ``max_epochs``; its
     best weights are restored, and the next stage starts with a fresh optimizer, its own learning rate and its
     own rows. ``learning_rate``, ``max_epochs`` and ``plateau_factor`` are one value for all stages or a list with
-    one per stage. A parameter that did not require a gradient before training stays frozen throughout.
+    one per stage. A parameter that did not require a gradient before training stays frozen throughout, and a
+    part of the network with frozen parameters only stays in evaluation mode.
 
     Epochs are counted per stage. ``Trainer(max_epochs=N)`` caps their sum: training then stops wherever it is,
     and unless that is the last stage nothing is calibrated.
@@ -72,7 +74,8 @@ class CascadeTraining(Callback):
         self.finished = False
         self.epochs_in_all = 0
         self._cap: int | None = None
-        self._trainable: set[str] | None = None
+        self._module: NestedLightningModule | None = None
+        self._trainable: set[str] = set()
         self._reset(0)
 
     def _reset(self, index: int) -> None:
@@ -88,7 +91,8 @@ class CascadeTraining(Callback):
         return self.plan[self.index]
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self._SAVED}
+        saved = {name: getattr(self, name) for name in self._SAVED}
+        return {**saved, "levels": [stage.level for stage in self.plan]}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage != "fit":
@@ -103,8 +107,11 @@ class CascadeTraining(Callback):
                 "cascaded training decides after every epoch: set trainer.check_val_every_n_epoch to 1, "
                 f"got {trainer.check_val_every_n_epoch}"
             )
-        if self._trainable is None:
+        if self._module is not module:
+            self._module = module
             self._trainable = {name for name, p in module.named_parameters() if p.requires_grad}
+        self.finished, self.epochs_in_all = False, 0
+        self._reset(0)
         loop = trainer.fit_loop
         if not trainer.fast_dev_run and loop.max_epochs != -1:  # type: ignore[attr-defined]
             # With a finite limit, a run killed after its last epoch would resume as "done" and never calibrate.
@@ -118,23 +125,26 @@ class CascadeTraining(Callback):
         saved = checkpoint["callbacks"].get(self.state_key)
         if trainer.state.fn != "fit" or saved is None:
             return
-        if saved["index"] >= len(self.plan):
+        levels = as_nested(pl_module).taxonomy.levels
+        old, new = saved["levels"], [stage.level for stage in self.plan]
+        if old != new:
             raise ConfigurationError(
-                f"the checkpoint stands in stage {saved['index'] + 1} of a cascade, this one has {len(self.plan)}: "
-                "resume with the cascade.stages that the run was started with"
+                f"the checkpoint comes from a cascade with the stages {[levels[i] for i in old]}, this one has "
+                f"{[levels[i] for i in new]}: resume with the cascade.stages that the run was started with"
             )
         for name in self._SAVED:
             setattr(self, name, saved[name])
         self._enter(as_nested(pl_module))
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.enable_validation:
+        if not has_validation(trainer):
             raise ConfigurationError(
                 "cascaded training ends a stage when the validation loss stagnates, and there is no validation "
                 "data: set data.validation, or pass val_dataloaders to Trainer.fit"
             )
         self._prepare(trainer, as_nested(pl_module))
         trainer.should_stop = trainer.should_stop or self.finished
+        self._stop_at_cap(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         trainer.reload_dataloaders_every_n_epochs = 0  # type: ignore[attr-defined]
@@ -147,6 +157,11 @@ class CascadeTraining(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = as_nested(pl_module)
         groups = trainer.optimizers[0].param_groups
+        if "val/loss" not in trainer.callback_metrics:
+            raise ConfigurationError(
+                f"cascaded training decides by the metric 'val/loss', which {type(module).__name__} does not log: "
+                "log it in validation_step"
+            )
         loss = float(trainer.callback_metrics["val/loss"])
         values = {"stage": self.index + 1, "epoch": self.epoch + 1, "learning_rate": groups[0]["lr"]}
         module.log_dict({f"cascade/{name}": float(value) for name, value in values.items()})
@@ -161,20 +176,27 @@ class CascadeTraining(Callback):
         self.epoch += 1
         self.epochs_in_all += 1
         self._enter(module)
-        capped = self._cap is not None and self.epochs_in_all >= self._cap
-        if capped or self.bad_epochs >= self.patience or self.epoch >= self.planned.max_epochs:
-            self._end_stage(trainer, module, capped)
-
-    def _end_stage(self, trainer: L.Trainer, module: NestedLightningModule, capped: bool) -> None:
         last = self.index == len(self.plan) - 1
-        if capped and not last:
-            trainer.should_stop = True
-            rank_zero_warn(
-                f"Training stopped after trainer.max_epochs={self._cap} epochs, in stage {self.index + 1} of "
-                f"{len(self.plan)}: finer levels are not trained and nothing is calibrated. To go on, resume with a "
-                "larger trainer.max_epochs; to shorten the stages, set cascade.max_epochs instead."
-            )
+        stagnated = self.bad_epochs >= self.patience
+        if stagnated or self.epoch >= self.planned.max_epochs or (last and self._capped):
+            self._end_stage(trainer, module, last)
+        self._stop_at_cap(trainer)
+
+    @property
+    def _capped(self) -> bool:
+        return self._cap is not None and self.epochs_in_all >= self._cap
+
+    def _stop_at_cap(self, trainer: L.Trainer) -> None:
+        if not self._capped or self.finished:
             return
+        trainer.should_stop = True
+        rank_zero_warn(
+            f"Training stopped after trainer.max_epochs={self._cap} epochs, in stage {self.index + 1} of "
+            f"{len(self.plan)}: finer levels are not trained and nothing is calibrated. To go on, resume with a "
+            "larger trainer.max_epochs; to shorten the stages, set cascade.max_epochs instead."
+        )
+
+    def _end_stage(self, trainer: L.Trainer, module: NestedLightningModule, last: bool) -> None:
         if self.best_state is not None:
             module.load_state_dict(self.best_state)
         if last:
@@ -195,16 +217,17 @@ class CascadeTraining(Callback):
         """Tell the module its stage and let only the parts up to its level train."""
         level, _, learning_rate, _ = self.planned
         module.stage = Stage(level, self.epoch, self.stage_data, learning_rate, self.finished)
-        trainable = self._trainable or set()
         frozen = {id(p) for i in range(level + 1, module.taxonomy.n_levels) for p in _parameters(module, i)}
         for name, parameter in module.named_parameters():
-            parameter.requires_grad_(name in trainable and id(parameter) not in frozen)
+            parameter.requires_grad_(name in self._trainable and id(parameter) not in frozen)
 
     def _prepare(self, trainer: L.Trainer, module: NestedLightningModule) -> None:
-        """Keep parts of finer levels in eval mode and draw this epoch's random numbers from its place."""
-        for i in range(module.taxonomy.n_levels):
-            for part in module.network.parts(i):
-                part.train(i <= module.stage.level)
+        """Keep frozen parts in eval mode and draw this epoch's random numbers from its place."""
+        module.network.train()
+        for part in module.network.modules():
+            parameters = list(part.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                part.eval()
         reseed(trainer)
 
     def _refuse_empty_stages(self, trainer: L.Trainer, module: NestedLightningModule) -> None:

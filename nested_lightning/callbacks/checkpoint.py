@@ -34,13 +34,25 @@ class RunCheckpoint(ModelCheckpoint):
         self.every_n_steps = every_n_steps
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self.dirpath = os.path.join(os.path.abspath(trainer.default_root_dir), "checkpoints")
-        self.last_model_path = os.path.join(self.dirpath, "last.ckpt")
-        if stage == "fit" and trainer.ckpt_path is None and os.path.exists(self.last_model_path):
+        self._find_folder(trainer)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Not in setup: there the trainer does not know yet whether it resumes.
+        fresh = trainer.ckpt_path is None and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        if fresh and os.path.exists(self.last_model_path):
             raise CheckpointError(
                 f"{self.last_model_path} belongs to an earlier run, which would be overwritten. Add --ckpt_path last "
                 "to go on with it, or choose another folder with --trainer.default_root_dir"
             )
+
+    def _find_folder(self, trainer: L.Trainer) -> None:
+        self.dirpath = os.path.join(os.path.abspath(trainer.default_root_dir), "checkpoints")
+        self.last_model_path = os.path.join(self.dirpath, "last.ckpt")
+
+    def _find_last_checkpoints(self, trainer: L.Trainer) -> set[str]:
+        # Asked for ckpt_path="last" before setup; without a folder Lightning looks where the logger writes.
+        self._find_folder(trainer)
+        return super()._find_last_checkpoints(trainer)
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         # At the last batch Lightning would resume behind the epoch, without its validation: the epoch's end saves.
@@ -63,14 +75,14 @@ class RunCheckpoint(ModelCheckpoint):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        if trainer.state.fn == "fit" and os.path.exists(self.last_model_path):
+        if trainer.global_step > 0 and os.path.exists(self.last_model_path):
             rank_zero_info(
                 f"Interrupted. To go on from {self.last_model_path}, add --ckpt_path last to the command."
             )
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            trainer.save_checkpoint(os.path.join(str(self.dirpath), name))
+            trainer.save_checkpoint(os.path.join(str(self.dirpath), name), weights_only=False)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -81,7 +93,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        beside = target.with_name(f"{target.name}.tmp")
         try:
             with open(beside, "wb") as file:
                 torch.save(checkpoint, file)

@@ -23,16 +23,24 @@ class Outputs(NamedTuple):
         return [head.classify(f) for head, f in zip(heads, self.embeddings, strict=True)]
 
 
+def has_validation(trainer: L.Trainer) -> bool:
+    """Return whether there is a batch to validate on; known from ``on_train_start`` on."""
+    return trainer.enable_validation and sum(trainer.num_val_batches) > 0
+
+
 @torch.no_grad()
 def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any) -> Outputs:
     """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows."""
     module.eval()
+    if isinstance(loader, (list, tuple)):
+        loader = loader[0]  # more than one is refused by Lightning, as the module's steps take none
     parts = []
     for batch in loader:
         x, target = trainer.strategy.batch_to_device(batch)
         parts.append((*module.network.embed(x), target))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    if trainer.world_size > 1 and isinstance(getattr(loader, "sampler", None), DistributedSampler):
+    sampler = getattr(loader, "sampler", None)
+    if isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1:
         gathered: list[Any] = [None] * trainer.world_size
         torch.distributed.all_gather_object(gathered, [column.cpu() for column in columns])
         columns = [torch.cat(column).to(module.device) for column in zip(*gathered, strict=True)]

@@ -16,15 +16,21 @@ class StageProgress(TQDMProgressBar):
 
     def __init__(self, refresh_rate: int = 10) -> None:
         super().__init__(refresh_rate=refresh_rate if sys.stderr.isatty() else 0)
-        self._started = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
+        super().on_train_start(trainer, *args)
+        # A run resumed within an epoch does not start that epoch.
+        self._begin_epoch(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
         super().on_train_epoch_start(trainer, *args)
-        self._started = time.monotonic()
-        # The hooks of the cascade come later in the list: what it is about to train stands in it already.
-        self._place = _place(trainer)
+        self._begin_epoch(trainer)
         if self.is_enabled:
             self.train_progress_bar.set_description(self._place)
+
+    def _begin_epoch(self, trainer: L.Trainer) -> None:
+        self._started = time.monotonic()
+        self._place = _place(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)

@@ -1,5 +1,7 @@
 """Fine-tuning of the rejection classes (Sec. 4.4, C.3): the first step of calibration."""
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Literal
 
 import lightning as L
@@ -11,6 +13,7 @@ from nested_lightning.calibration import rejection_count, sample_rejection
 from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.callbacks.outputs import Outputs, run_network
 from nested_lightning.callbacks.reseed import run_seed
+from nested_lightning.errors import CalibrationError
 from nested_lightning.models import BottleneckHead
 from nested_lightning.module import NestedLightningModule
 
@@ -26,33 +29,41 @@ class RejectionFineTuning(Calibrator):
             ``"orthant"`` of non-negative coordinates, where embeddings after ReLU and pooling live, or the
             ``"ball"``.
         samples: synthetic embeddings of a level, in units of 0.5 * rows * sqrt(embedding dimension).
-        epochs: passes over rows and synthetic embeddings.
-        learning_rate: of Adam.
-        batch_size: of these passes.
+        steps: optimizer steps; 0 leaves the rejection classes masked out.
+        learning_rate: of Adam. The authors take 1e-3 and the length of training is not told; short of convergence
+            the rejection class keeps a share of every sample, so the default is larger.
+        batch_size: of rows and synthetic embeddings together.
 
     Raises:
-        CalibrationError: there is no validation data.
+        CalibrationError: there is no validation data, or a level has no label in the training data.
     """
 
     def __init__(
         self,
         distribution: Literal["sphere", "orthant", "ball"] = "sphere",
         samples: float = 1.0,
-        epochs: int = 5,
-        learning_rate: float = 1e-3,
+        steps: int = 2000,
+        learning_rate: float = 1e-2,
         batch_size: int = 256,
     ) -> None:
         super().__init__()
         self.distribution: Literal["sphere", "orthant", "ball"] = distribution
         self.samples = samples
-        self.epochs = epochs
+        self.steps = steps
         self.learning_rate = learning_rate
         self.batch_size = batch_size
 
     def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
+        if self.steps == 0:
+            return
         train = run_network(trainer, module, _training_rows(trainer))
         for i, head in enumerate(module.network.heads):
             known = train.target[:, i] >= 0
+            if not known.any():
+                raise CalibrationError(
+                    f"no training row has a label at level {module.taxonomy.levels[i]!r}, so there is nothing to tell "
+                    "its rejection class from: add such rows, or leave RejectionFineTuning out"
+                )
             generator = torch.Generator().manual_seed(run_seed() * 1000 + i)
             self._fine_tune(head, train.embeddings[i][known], train.target[known, i], generator)
 
@@ -67,12 +78,15 @@ class RejectionFineTuning(Calibrator):
         head.rejection_fitted.fill_(True)
         optimizer = torch.optim.Adam(head.linear.requires_grad_(True).parameters(), lr=self.learning_rate)
         with torch.enable_grad():
-            for _ in range(self.epochs):
-                order = torch.randperm(len(x), generator=generator).to(x.device)
-                for batch in order.split(self.batch_size):
-                    optimizer.zero_grad()
-                    cross_entropy(head.classify(x[batch]), y[batch]).backward()
-                    optimizer.step()
+            for batch in islice(_batches(len(x), self.batch_size, generator), self.steps):
+                optimizer.zero_grad()
+                cross_entropy(head.classify(x[batch]), y[batch]).backward()
+                optimizer.step()
+
+
+def _batches(n: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    while True:
+        yield from torch.randperm(n, generator=generator).split(size)
 
 
 def _training_rows(trainer: L.Trainer) -> Any:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nested_lightning.callbacks.calibrator import Calibrator, test_loader
-from nested_lightning.callbacks.outputs import measure, run_network
+from nested_lightning.callbacks.outputs import has_validation, measure, run_network
 from nested_lightning.module import as_nested
 
 
@@ -26,8 +26,9 @@ class Report(Callback):
         calibrators = [c for c in trainer.callbacks if isinstance(c, Calibrator)]  # type: ignore[attr-defined]
         if calibrators:
             split, before, after = calibrators[0].split, calibrators[0].before, calibrators[-1].after
+        elif (loader := test_loader(trainer)) is None and not has_validation(trainer):
+            return
         else:
-            loader = test_loader(trainer)
             split = "val" if loader is None else "test"
             before = {}
             after = measure(module, run_network(trainer, module, loader or trainer.val_dataloaders))

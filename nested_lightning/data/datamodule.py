@@ -1,4 +1,4 @@
-"""The data module: any labelled source, divided by label depth, as batches for each stage."""
+"""The data module: any labelled source, divided by label depth, as batches for each stage of training."""
 
 import os
 from collections.abc import Callable
@@ -8,42 +8,76 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from nested_lightning.data.inputs import InputColumn, find_input_column, input_column
-from nested_lightning.data.labels import (
-    load_taxonomy,
-    targets_of_leaf_column,
-    targets_of_level_columns,
-    taxonomy_of_columns,
-)
+from nested_lightning.data.inputs import InputColumn, find_input_column, open_input_column
+from nested_lightning.data.labelled import LabelledSource
 from nested_lightning.data.loaders import (
     Batch,
-    Position,
     RankSampler,
     StageLoader,
     StageSampler,
     TensorRows,
     make_loader,
 )
-from nested_lightning.data.partition import Partition, depths, partition
-from nested_lightning.data.sources import Split, open_source
-from nested_lightning.errors import ConfigurationError, DataError
+from nested_lightning.data.partition import Partition, depths
+from nested_lightning.data.parts import Parts
+from nested_lightning.data.sources import Split
+from nested_lightning.errors import CheckpointError, ConfigurationError, DataError
 from nested_lightning.plain import not_plain
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
 
-_ROLES = {
-    "fit": ("train", "validation"),
-    "validate": ("validation",),
-    "test": ("test",),
-    "predict": ("predict",),
-}
-
 
 class HierarchicalDataModule(L.LightningDataModule):
-    """Rows with labels of uneven depth, as batches ``(input, target)``."""
+    """Rows with labels of uneven depth, in memory, as batches for each stage of training.
+
+    A batch is ``(input, target)``: input ``float32[B, ...]`` (images ``[B, C, H, W]`` in [0, 1]), target
+    ``int64[B, n_levels]`` with -1 = not known at this level. The stage is the attribute ``stage`` of the
+    module in training: its ``data`` decides between the rows D_i of the stage's level and all rows; without a
+    stage, all rows. The order of a training epoch depends on seed, stage level and epoch alone.
+
+    Args:
+        source: ``"digits"`` (scikit-learn's 1,797 images of 8x8), a Hugging Face hub id, a local folder or
+            file, a ``datasets.Dataset`` or ``DatasetDict``, a dict of these by split, or a list of these for
+            one problem.
+        taxonomy: the tree of labels: a :class:`Taxonomy`, its ``to_dict`` form, or a YAML file, one's own or
+            one that comes with the package (``taxonomies/mnist.yaml``). None: built from ``label_columns``.
+        input_column: images, or numbers in any regular shape. None: the only image column.
+        label_columns: one leaf column (a name), whose labels may be classes of any level, or paths; or a list
+            of one column per level, coarse to fine. An empty cell is unknown. None: the columns named as the
+            levels, or else ``label``.
+        levels: level names of a taxonomy built from columns. None: the column names.
+        allow_repeated_names: whether one name may stand under two parents in a taxonomy built from columns.
+        budgets: n_1..n_n, rows of D_1..D_n; labels below are hidden, rows left over not used (Sec. 4.3).
+            None: each row's own depth decides.
+        validation: rows (int) or share (float) of the training rows to validate on, where the source has no
+            split ``validation``.
+        test: as ``validation``, where the source has no split ``test``.
+        batch_size: training rows per step and process.
+        eval_batch_size: rows per batch in validation, test and prediction.
+        num_workers: processes that make batches; 0 is fastest unless ``augmentation`` is slow.
+        image_size: side, or height and width, that images are resized to. None: all have one size already.
+        transform: called with each float batch; deterministic, such as a torchvision v2 ``Normalize``.
+        augmentation: called with each float training input by itself, before ``transform``; its random
+            numbers must be torch's, as in torchvision v2.
+        seed: of partition and order. None: that of ``seed_everything``, or 0.
+
+    Raises:
+        NestedLightningError: a ConfigurationError, TaxonomyError, DataError or BudgetError at the first use
+            of what cannot be used; it names the place and the remedy.
+
+    Example:
+        >>> digits = {"levels": ["shape", "digit"], "leaves": [["round", d] for d in "0689"] +
+        ...           [["other", d] for d in "123457"]}
+        >>> data = HierarchicalDataModule("digits", digits, budgets=[500, 100], validation=0.2, seed=0)
+        >>> data.level_counts
+        [600, 100]
+        >>> data.setup("fit")
+        >>> inputs, targets = next(iter(data.train_dataloader()))
+        >>> inputs.shape, targets.shape
+        (torch.Size([32, 1, 8, 8]), torch.Size([32, 2]))
+    """
 
     def __init__(
         self,
@@ -60,154 +94,153 @@ class HierarchicalDataModule(L.LightningDataModule):
         eval_batch_size: int = 512,
         num_workers: int = 0,
         image_size: int | list[int] | None = None,
-        transform: Callable[[Tensor], Tensor] | None = None,
-        augmentation: Callable[[Tensor], Tensor] | None = None,
+        transform: Callable[..., Any] | None = None,
+        augmentation: Callable[..., Any] | None = None,
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        # the module's hyperparameters have a taxonomy too, and Lightning refuses to log two values
         self.save_hyperparameters(ignore=not_plain(locals()), logger=False)
-        self._source, self._given_taxonomy = source, taxonomy
-        self._input_column, self._label_columns, self._level_names = input_column, label_columns, levels
-        self._allow_repeated_names = allow_repeated_names
-        self.budgets, self.validation, self.test = budgets, validation, test
-        self.batch_size, self.eval_batch_size, self.num_workers = batch_size, eval_batch_size, num_workers
-        self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-        self.transform, self.augmentation = transform, augmentation
-        self._seed = seed
+        self._data = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names)
+        self._input_column, self._image_size = input_column, _height_and_width(image_size)
+        self._budgets, self._validation, self._test = budgets, validation, test
+        self._batch_size = _at_least("batch_size", batch_size, 1)
+        self._eval_batch_size = _at_least("eval_batch_size", eval_batch_size, 1)
+        self._num_workers = _at_least("num_workers", num_workers, 0)
+        self._transform, self._augmentation, self._seed = transform, augmentation, seed
         self._shape: tuple[int, ...] | None = None
         self._rows: dict[str, TensorRows] = {}
 
-    @cached_property
-    def splits(self) -> dict[str, Split]:
-        """The splits of the source by name, opened at the first use."""
-        return open_source(self._source)
+    def __str__(self) -> str:
+        return f"{type(self).__name__}({self.hparams.get('source', 'given data')})"
 
     @property
-    def seed(self) -> int:
-        """The seed of partition and order: as given, or that of ``seed_everything``, or 0."""
-        return int(os.environ.get("PL_GLOBAL_SEED", 0)) if self._seed is None else self._seed
-
-    @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The tree of labels; the data are read only where it is not given."""
-        if self._given_taxonomy is not None:
-            return load_taxonomy(self._given_taxonomy)
-        if not isinstance(self._label_columns, list):
-            raise ConfigurationError(
-                "no taxonomy: give data.taxonomy (a YAML file), or in data.label_columns one column for each "
-                "level, coarse to fine"
-            )
-        ordered = sorted(self.splits, key=("train validation test predict".split() + list(self.splits)).index)
-        return taxonomy_of_columns(
-            [self.splits[name] for name in ordered],
-            self._label_columns,
-            self._level_names or self._label_columns,
-            self._allow_repeated_names,
-        )
+        """The tree of labels; the data are read for it only where it was not given."""
+        return self._data.taxonomy
 
     @property
     def levels(self) -> tuple[str, ...]:
         """Level names, coarse to fine."""
         return self.taxonomy.levels
 
-    def targets(self, split: str) -> Tensor:
-        """Return all labels of a split of the source: ``LongTensor[N, n_levels]``."""
-        rows, columns = self.splits[split], self._label_columns
-        if columns is None:
-            columns = [name for name in self.levels if name in rows.columns] or "label"
-        if isinstance(columns, str):
-            return targets_of_leaf_column(rows, columns, self.taxonomy)
-        return targets_of_level_columns(rows, columns, self.taxonomy)
-
     @cached_property
+    def _parts(self) -> Parts:
+        seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if self._seed is None else self._seed
+        return Parts(self._data, seed, self._budgets, self._validation, self._test)
+
+    @property
     def partition(self) -> Partition:
-        """The rows of the split ``train``, divided."""
-        targets = self._train_targets
-        unlabelled = int((depths(targets) == 0).sum())
-        if unlabelled:
-            rank_zero_warn(f"{unlabelled} of {len(targets)} training rows have no label and are left out")
-        return partition(
-            targets,
-            self.seed,
-            levels=self.levels,
-            budgets=self.budgets,
-            validation=0 if "validation" in self.splits else self.validation,
-            test=0 if "test" in self.splits else self.test or 0,
-        )
-
-    @cached_property
-    def _train_targets(self) -> Tensor:
-        return self.targets("train")
-
-    @cached_property
-    def _visible_targets(self) -> Tensor:
-        """Targets of the split ``train`` with what the budgets hide set to -1, and rows not used all -1."""
-        visible = torch.full_like(self._train_targets, -1)
-        for level, rows in enumerate(self.partition.subsets):
-            visible[rows, : level + 1] = self._train_targets[rows, : level + 1]
-        return visible
+        """The rows of the split ``train`` that are D_1..D_n, validation and test; reads labels, no inputs."""
+        return self._parts.partition
 
     @property
     def subset_sizes(self) -> list[int]:
-        """Number of rows of D_1..D_n."""
-        return [len(rows) for rows in self.partition.subsets]
+        """Number of rows of D_1..D_n; reads labels, no inputs."""
+        return self._parts.subset_sizes
 
     @property
     def level_counts(self) -> list[int]:
-        """Number of training rows whose label is known at each level."""
-        return (self._visible_targets >= 0).sum(0).tolist()  # type: ignore[no-any-return]
+        """Number of training rows whose label is known and used, per level; reads labels, no inputs."""
+        return self._parts.level_counts
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there are rows to test on: a split ``test``, or rows to be carved out."""
+        return self._parts.has_test
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, (C, H, W) for images."""
+        """Shape of one input, (C, H, W) for images; reads one input."""
         if self._shape is None:
-            split = self.splits.get("train", next(iter(self.splits.values())))
-            self._shape = self._inputs(split).shape
+            splits = self._data.splits
+            self._shape = self._inputs(splits.get("train", next(iter(splits.values())))).shape
         return self._shape
 
     def prepare_data(self) -> None:
-        """Download or convert the source on one process, before the others need it."""
-        open_source(self._source)
+        """Download and convert the source once, before other processes need it."""
+        _ = self._data.splits
 
     def setup(self, stage: str) -> None:
-        """Read the rows that ``stage`` (fit, validate, test, predict) needs, and no others."""
-        for role in _ROLES[stage]:
-            self._get(role)
+        """Read the rows that ``stage`` (fit, validate, test or predict) needs, and no others."""
+        if stage == "fit":
+            self._parts.require_every_level()
+            if n := self._parts.n_unlabelled:
+                rank_zero_warn(f"{n} training rows have no label at any level and are left out")
+            self._load("train")
+        self._load({"fit": "validation", "validate": "validation"}.get(stage, stage))
 
-    def _get(self, role: str) -> TensorRows | None:
-        if role not in self._rows:
-            split, rows, targets = getattr(self, f"_{role}_rows")()
-            inputs = self._inputs(split, self.input_shape).read(rows)
-            augmentation = self.augmentation if role == "train" else None
-            self._rows[role] = TensorRows(inputs, targets, self.transform, augmentation)
-        return self._rows[role]
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the rows of the current stage; see :class:`StageLoader` for how it resumes."""
+        rows, stage = self._load("train"), self._stage()
+        wanted = depths(rows.targets) == stage.level + 1 if stage.data == "exact" else torch.ones(len(rows))
+        chosen = wanted.nonzero().flatten()
+        if not len(chosen):
+            raise DataError(
+                f"no training row is labelled to level {self.levels[stage.level]!r} and no further, so its "
+                f"stage has nothing to train on (rows per depth: {self.subset_sizes}). Train the stage on "
+                "all rows (cascade.data: all), or set data.budgets"
+            )
+        sampler = StageSampler(chosen, self._parts.seed, self._position, *self._world())
+        return make_loader(StageLoader, rows, sampler, self._batch_size, self._num_workers)
 
-    def _inputs(self, split: Split, shape: tuple[int, ...] | None = None) -> InputColumn:
-        size = None if self.image_size is None else tuple(self.image_size)
-        return input_column(split, self._input_column or find_input_column(split), size, shape)
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Return the validation rows, each on one process; no loader where there are none."""
+        return self._evaluation_loader("validation") if len(self._load("validation")) else []
 
-    def _train_rows(self):
-        rows = torch.cat(self.partition.subsets).sort().values
-        return self.splits["train"], rows, self._visible_targets[rows]
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return the test rows, each on one process."""
+        return self._evaluation_loader("test")
 
-    def _validation_rows(self):
-        return self._held_out(
-            "validation", self.partition.validation if "validation" not in self.splits else None
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Return the rows of the split ``predict``, else ``test``, else of the only one; targets are -1."""
+        return self._evaluation_loader("predict")
+
+    def labelled_dataloader(self, part: str = "train") -> DataLoader[Batch]:
+        """Return all rows of ``train``, ``validation`` or ``test`` in a fixed order, on every process.
+
+        Training rows come without augmentation, their labels hidden as the budgets want it.
+        """
+        rows = self._load(part)
+        plain = TensorRows(rows.inputs, rows.targets, self._transform)
+        return make_loader(
+            DataLoader, plain, RankSampler(len(plain)), self._eval_batch_size, self._num_workers
         )
 
-    def _test_rows(self):
-        return self._held_out("test", self.partition.test if "test" not in self.splits else None)
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the rows depend on besides the arguments: seed and input shape."""
+        return {"seed": self._parts.seed, "input_shape": list(self.input_shape)}
 
-    def _held_out(self, name, rows):
-        if rows is None:
-            targets = self.targets(name)
-            return self.splits[name], torch.arange(len(targets)), targets
-        return self.splits["train"], rows, self._train_targets[rows]
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over seed and input shape, so that training and validation rows stay apart.
 
-    def _predict_rows(self):
-        name = next((n for n in ("predict", "test") if n in self.splits), next(iter(self.splits)))
-        split = self.splits[name]
-        return split, torch.arange(len(split)), torch.full((len(split), self.taxonomy.n_levels), -1)
+        Raises:
+            CheckpointError: another seed was given.
+        """
+        if self._seed not in (None, state_dict["seed"]):
+            raise CheckpointError(
+                f"the checkpoint's rows were divided with seed {state_dict['seed']}, but "
+                f"data.seed={self._seed} would mix its training and validation rows: leave data.seed out"
+            )
+        seed, shape = int(state_dict["seed"]), tuple(state_dict["input_shape"])
+        if (self._parts.seed, self.input_shape) != (seed, shape):
+            del self._parts
+            self._rows.clear()
+        self._seed, self._shape = seed, shape
+
+    def _load(self, part: str) -> TensorRows:
+        """Return the rows of a part, read at the first call."""
+        if part not in self._rows:
+            split, rows, targets = self._parts.select(part)
+            inputs = self._inputs(split, self.input_shape).read(rows)
+            augmentation = self._augmentation if part == "train" else None
+            self._rows[part] = TensorRows(inputs, targets, self._transform, augmentation)
+        return self._rows[part]
+
+    def _inputs(self, split: Split, shape: tuple[int, ...] | None = None) -> InputColumn:
+        return open_input_column(
+            split, self._input_column or find_input_column(split), self._image_size, shape
+        )
 
     def _stage(self) -> Stage:
         last = self.taxonomy.n_levels - 1
@@ -216,41 +249,27 @@ class HierarchicalDataModule(L.LightningDataModule):
         stage = getattr(self.trainer.lightning_module, "stage", None)
         return stage if isinstance(stage, Stage) else Stage(level=last, epoch=self.trainer.current_epoch)
 
-    def _position(self) -> Position:
+    def _position(self) -> tuple[int, int]:
         stage = self._stage()
         return stage.level, stage.epoch
 
-    def _ranks(self) -> tuple[int, int]:
+    def _world(self) -> tuple[int, int]:
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
-        rows, stage = self._get("train"), self._stage()
-        known = depths(rows.targets)
-        chosen = torch.arange(len(rows)) if stage.data == "all" else self._exact(stage.level)
-        sampler = StageSampler(chosen, self.seed, self._position, *self._ranks())
-        return make_loader(StageLoader, rows, sampler, self.batch_size, self.num_workers)
+    def _evaluation_loader(self, part: str) -> DataLoader[Batch]:
+        rows = self._load(part)
+        sampler = RankSampler(len(rows), *self._world())
+        return make_loader(DataLoader, rows, sampler, self._eval_batch_size, self._num_workers)
 
-    def _exact(self, level: int) -> Tensor:
-        used = torch.cat(self.partition.subsets).sort().values
-        return torch.isin(used, self.partition.subsets[level]).nonzero().flatten()
 
-    def _eval(self, role: str) -> DataLoader[Batch]:
-        rows = self._get(role)
-        return make_loader(
-            DataLoader, rows, RankSampler(len(rows), *self._ranks()), self.eval_batch_size, self.num_workers
-        )
+def _at_least(name: str, value: int, least: int) -> int:
+    if value < least:
+        raise ConfigurationError(f"data.{name} must be at least {least}, got {value}")
+    return value
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        return self._eval("validation")
 
-    def test_dataloader(self) -> DataLoader[Batch]:
-        return self._eval("test")
-
-    def predict_dataloader(self) -> DataLoader[Batch]:
-        return self._eval("predict")
-
-    def labelled_dataloader(self, role: str = "train") -> DataLoader[Batch]:
-        """Return all rows of ``train`` or ``validation`` in a fixed order, without augmentation, on every process."""
-        rows = self._get(role)
-        plain = TensorRows(rows.inputs, rows.targets, rows.transform)
-        return make_loader(DataLoader, plain, RankSampler(len(rows)), self.eval_batch_size, self.num_workers)
+def _height_and_width(size: int | list[int] | None) -> tuple[int, int] | None:
+    sides = (size, size) if isinstance(size, int) else tuple(size or ())
+    if size is None or (len(sides) == 2 and min(sides) > 0):
+        return sides or None  # type: ignore[return-value]
+    raise ConfigurationError(f"data.image_size must be one positive number, or height and width; got {size}")

@@ -24,7 +24,8 @@ class ImageColumn:
         split: where the column is.
         column: its name.
         size: height and width that every image is resized to; None: all must have one size already.
-        shape: (C, H, W) of the data that these images have to match; None: the first image decides.
+        shape: (C, H, W) that these images have to match, height and width giving way to ``size``; None: the
+            first image decides.
     """
 
     def __init__(
@@ -40,11 +41,11 @@ class ImageColumn:
     def shape(self) -> tuple[int, ...]:
         """Return (C, H, W): one channel for grey images, else three."""
         if self._given_shape is not None:
-            return self._given_shape
+            return (self._given_shape[0], *(self._size or self._given_shape[1:]))
         table = self._split.tables[0]
         image = self._open(table, 0, self._cells(table, [0])[0])
-        height, width = self._size or (image.height, image.width)
-        return (1 if image.mode in _GREY_MODES else 3, height, width)
+        channels = 1 if image.mode in _GREY_MODES else 3
+        return (channels, *(self._size or (image.height, image.width)))
 
     def read(self, rows: Tensor) -> Tensor:
         """Decode ``rows``, a ``LongTensor[N]`` of ascending row numbers.
@@ -80,7 +81,8 @@ class ImageColumn:
         if cell is None or (cell["bytes"] is None and cell["path"] is None):
             raise DataError(f"{table.where(row)}: column {self._column!r} has no image. Drop the row")
         try:
-            return datasets.Image().decode_example(cell)
+            image: Image = datasets.Image().decode_example(cell)
+            return image
         except Exception as error:  # what a broken file raises differs between its formats
             name = f" {cell['path']}" if cell["path"] else ""
             raise DataError(
@@ -95,8 +97,8 @@ class ImageColumn:
         channels, height, width = self.shape
         if image.mode in ("I", "F"):
             raise DataError(
-                f"{table.where(row)}: the image has {image.mode!r} pixels (32 bits), whose range is not known. "
-                "Convert it to 8 or 16 bits, or store it as an array of numbers"
+                f"{table.where(row)}: the image has {image.mode!r} pixels (32 bits), whose range is not "
+                "known. Convert it to 8 or 16 bits, or store it as an array of numbers"
             )
         if image.mode.startswith("I;16"):
             image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
@@ -106,6 +108,6 @@ class ImageColumn:
         if (image.height, image.width) != (height, width):
             raise DataError(
                 f"{table.where(row)}: the image is {image.height}x{image.width} (height x width), while the "
-                f"first one is {height}x{width}. Set data.image_size to resize them all"
+                f"first training image is {height}x{width}. Set data.image_size to resize them all"
             )
         return np.asarray(image).reshape(height, width, channels)

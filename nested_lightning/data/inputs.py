@@ -43,7 +43,7 @@ def find_input_column(split: Split) -> str:
     )
 
 
-def input_column(
+def open_input_column(
     split: Split, name: str, size: tuple[int, int] | None = None, shape: tuple[int, ...] | None = None
 ) -> InputColumn:
     """Return the reader of column ``name``.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -10,19 +10,9 @@ from torch import Tensor
 
 from nested_lightning.data.sources import Split, Table
 from nested_lightning.errors import DataError, TaxonomyError
-from nested_lightning.resources import resource
 from nested_lightning.taxonomy import Taxonomy
 
 Labels = list[str | None]
-
-
-def load_taxonomy(taxonomy: Any) -> Taxonomy:
-    """Return the taxonomy that a :class:`Taxonomy`, its ``to_dict`` form or the path of a YAML file means."""
-    if isinstance(taxonomy, Taxonomy):
-        return taxonomy
-    if isinstance(taxonomy, str | Path):
-        return Taxonomy.from_yaml(resource(taxonomy))
-    return Taxonomy.from_dict(taxonomy)
 
 
 def taxonomy_of_columns(
@@ -38,7 +28,14 @@ def taxonomy_of_columns(
         level: [label for table in tables for label in read_labels(table, column)]
         for level, column in zip(levels, columns, strict=True)
     }
-    return Taxonomy.from_columns(cells, allow_repeated_names=allow_repeated_names)
+    try:
+        return Taxonomy.from_columns(cells, allow_repeated_names=allow_repeated_names)
+    except TaxonomyError as error:
+        starts = accumulate((len(table.rows) for table in tables), initial=0)
+        places = [
+            f"{table.where()} from row {start} on" for table, start in zip(tables, starts, strict=False)
+        ]
+        raise TaxonomyError(f"{error}. The rows are counted through: {'; '.join(places)}") from None
 
 
 def read_labels(table: Table, column: str) -> Labels:
@@ -69,8 +66,8 @@ def _as_text(cell: Any, table: Table, column: str, row: int) -> str | None:
     if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()):
         return str(cell) if isinstance(cell, bool) else str(int(cell))
     raise DataError(
-        f"{table.where(row)}: column {column!r} holds {str(cell)[:40]!r} where a label is expected: text, a whole "
-        "number, or nothing where it is unknown"
+        f"{table.where(row)}: column {column!r} holds {str(cell)[:40]!r} where a label is expected: text, a "
+        "whole number, or nothing where it is unknown"
     )
 
 
@@ -83,8 +80,8 @@ def targets_of_leaf_column(split: Split, column: str, taxonomy: Taxonomy) -> Ten
     Raises:
         DataError: the column is missing, or a label is not in the taxonomy; names its first row.
     """
-    unknown = [-1] * taxonomy.n_levels
-    known: dict[str | None, list[int]] = {None: unknown}
+    known: dict[str | None, list[int]] = {None: [-1] * taxonomy.n_levels}
+    targets = []
     for table in split.tables:
         if column not in table.rows.column_names:
             raise Split((table,)).missing_column(column, "data.label_columns")
@@ -94,9 +91,8 @@ def targets_of_leaf_column(split: Split, column: str, taxonomy: Taxonomy) -> Ten
                     known[label] = taxonomy.target(taxonomy.find(str(label)))
                 except TaxonomyError as error:
                     raise DataError(f"{table.where(row)}, column {column!r}: {error}") from None
-    return torch.tensor(
-        [known[label] for t in split.tables for label in read_labels(t, column)], dtype=torch.long
-    )
+            targets.append(known[label])
+    return torch.tensor(targets, dtype=torch.long)
 
 
 def targets_of_level_columns(split: Split, columns: Sequence[str], taxonomy: Taxonomy) -> Tensor:

@@ -128,13 +128,14 @@ class StageLoader(DataLoader[Batch]):
     of an epoch starts the next one from its beginning. Iterating does not draw from torch's global generator.
     """
 
-    _yielded = 0
     _skip = 0
+    _yielded = 0
+    _epoch: Position | None = None
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         skip, self._skip = self._skip, 0
-        self._yielded = skip
-        if isinstance(self.sampler, StageSampler):  # the trainer's overfit_batches replaces it
+        self._epoch, self._yielded = self._position(), skip
+        if isinstance(self.sampler, StageSampler):
             key = (self.sampler.seed, *self.sampler.position)
             self.sampler.start = skip * (self.batch_size or 1)
             self.generator.manual_seed(seed_from("workers", *key))
@@ -144,16 +145,17 @@ class StageLoader(DataLoader[Batch]):
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the epoch is: the stage's position and the number of batches given out."""
-        return {"position": list(self._position()), "yielded": self._yielded}
+        """Return the epoch begun last (stage level, epoch in the stage) and how many batches it has given."""
+        return {"epoch": self._epoch, "yielded": self._yielded}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration begin after the batches already given out."""
-        if state["position"] == list(self._position()) and state["yielded"] < len(self):
+        """Let the next iteration begin after the batches already given, if it is of the same epoch."""
+        if state["epoch"] == self._position() and state["yielded"] < len(self):
             self._skip = state["yielded"]
 
-    def _position(self) -> tuple[int, ...]:
-        return self.sampler.position if isinstance(self.sampler, StageSampler) else ()
+    def _position(self) -> Position | None:
+        """Return the sampler's position; None where the trainer (overfit_batches) has put another sampler."""
+        return self.sampler.position if isinstance(self.sampler, StageSampler) else None
 
 
 def make_loader(
@@ -169,7 +171,7 @@ def make_loader(
         batch_size=batch_size,
         sampler=sampler,
         num_workers=workers,
-        collate_fn=_as_is,
+        collate_fn=_as_is,  # type: ignore[arg-type]  # ``__getitems__`` returns whole batches
         generator=torch.Generator(),
     )
 

@@ -24,6 +24,23 @@ class Partition:
     validation: Tensor
     test: Tensor
 
+    @property
+    def train(self) -> Tensor:
+        """The rows of all D_i, ascending."""
+        return torch.cat(self.subsets).sort().values
+
+    def visible(self, targets: Tensor) -> Tensor:
+        """Return the targets of :attr:`train` as training may see them: those of D_i are -1 below level i.
+
+        Args:
+            targets: ``LongTensor[N, n_levels]`` of all rows.
+        """
+        depth = torch.zeros(len(targets), dtype=torch.long)
+        for i, rows in enumerate(self.subsets):
+            depth[rows] = i + 1
+        hidden = torch.arange(targets.shape[1]) >= depth[:, None]
+        return targets.masked_fill(hidden, -1)[self.train]
+
 
 def depths(targets: Tensor) -> Tensor:
     """Return how many levels are known in each row of ``targets`` [N, n_levels]: ``LongTensor[N]``."""
@@ -92,8 +109,8 @@ def partition(
     )
     if n_test + n_validation >= len(rows):
         raise DataError(
-            f"data.validation={validation} and data.test={test} ask for {n_validation} and {n_test} rows, but "
-            f"there are {len(rows)} labelled training rows in all and some must remain: ask for fewer"
+            f"data.validation={validation} and data.test={test} ask for {n_validation} and {n_test} rows, "
+            f"but there are {len(rows)} labelled training rows in all and some must remain: ask for fewer"
         )
     carved = []
     for name, n in (("test", n_test), ("validation", n_validation)):
@@ -134,9 +151,9 @@ def _by_budget(
                 f"{int((depth[rows] == d + 1).sum())} to {name}" for d, name in enumerate(levels)
             )
             raise BudgetError(
-                f"data.budgets={list(budgets)}: {budgets[i]} rows labelled to level {levels[i]!r} are asked for, "
-                f"but only {len(pool)} are left (after validation, test and finer levels the rows labelled "
-                f"exactly: {there}). Lower the budgets, or data.validation"
+                f"data.budgets={list(budgets)}: {budgets[i]} rows labelled to level {levels[i]!r} are asked "
+                f"for, but only {len(pool)} are left (after validation, test and finer levels the rows "
+                f"labelled exactly: {there}). Lower the budgets, or data.validation"
             )
         picked = pool[stratified_sample(targets[pool], budgets[i], generator_from("partition", seed, i))]
         rows = rows[~torch.isin(rows, picked)]

@@ -1,5 +1,6 @@
 """Opening a source: from a name, path or object to one :class:`Split` per split of the data."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,14 +120,14 @@ def _tables(source: Any) -> list[Table]:
     if isinstance(source, Sequence) and len(source):
         return [table for one in source for table in _tables(one)]
     raise DataError(
-        f"data.source cannot be a {type(source).__name__} ({str(source)[:60]!r}): give a hub id, the path of a "
-        "folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a dict of "
+        f"data.source cannot be a {type(source).__name__} ({str(source)[:60]!r}): give a hub id, the path of "
+        "a folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a dict of "
         "these by split, or a list of these"
     )
 
 
 def _as_split(name: str, tables: list[Table]) -> list[Table]:
-    """Return the tables that are given for split ``name``: those of that split, or the only split there is."""
+    """Return the tables given for split ``name``: of that split, or of the only one there is."""
     same = [table for table in tables if table.split == name]
     if same or {table.split for table in tables} == {"train"}:
         return same or [replace(table, split=name) for table in tables]
@@ -171,12 +172,12 @@ def _unreadable(source: str, path: Path, error: Exception) -> DataError:
     root: BaseException = error
     while root.__cause__ is not None:
         root = root.__cause__
-    reason = (str(root) or type(root).__name__).strip().splitlines()[0]
+    reason = (str(root) or type(root).__name__).strip().splitlines()[0].rstrip(".")
     if not path.exists():
         return DataError(
-            f"data.source {source!r} is not a file or folder here (looked for {path.absolute()}), and could not "
-            f"be had from the Hugging Face hub either: {reason}. Correct the path, or for a hub id check its "
-            "spelling and the network"
+            f"data.source {source!r} is not a file or folder here (looked for {os.path.abspath(path)}), and could "
+            f"not be had from the Hugging Face hub either: {reason}. Correct the path, or for a hub id check "
+            "its spelling and the network"
         )
     broken = [p for p in sorted(path.rglob("*.parquet")) if not _is_parquet(p)] if path.is_dir() else [path]
     what = f"{source!r}: file {broken[0]}" if broken else repr(source)

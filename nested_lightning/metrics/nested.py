@@ -23,9 +23,9 @@ from nested_lightning.taxonomy import Taxonomy
 class NestedMetrics(Metric):
     """Accuracy, confidence and calibration error of every level, and how well the levels form paths.
 
-    One metric with one small state, so that a batch costs one pass over the probabilities, and an epoch one
-    reduction across processes. A ``MetricCollection`` of :class:`LevelAccuracy` and the others gives the same
-    figures, but needs ``compute_groups=False``: it would take equal states of two levels for one.
+    One metric with one small state, so that a batch costs one pass over the probabilities and an epoch one
+    reduction across processes. The figures are those of :class:`LevelAccuracy`, :class:`LevelConfidence`,
+    :class:`LevelECE`, :class:`PathAccuracy` and :class:`InconsistencyRate`, fed level by level.
 
     Args:
         taxonomy: names and number of the levels, and which classes form paths.

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.models.layers import BatchNorm1d, double_convolution
-from nested_lightning.models.pooling import global_average
+from nested_lightning.models.layers import BatchNorm1d, double_convolution, global_average
 
 Bottleneck = Callable[[int, int, int], nn.Module]
 """Builds a bottleneck from ``(previous_channels, skip_channels, channels)``."""
@@ -87,9 +86,7 @@ class ConvBottleneck(nn.Module):
         torch.Size([2, 5, 7, 7])
     """
 
-    def __init__(
-        self, previous_channels: int, skip_channels: int, channels: int, kernel_size: int = 3
-    ) -> None:
+    def __init__(self, previous_channels: int, skip_channels: int, channels: int, kernel_size: int = 3) -> None:
         super().__init__()
         self.block = double_convolution(previous_channels + skip_channels, channels, kernel_size)
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from nested_lightning.models.pooling import global_average
+from nested_lightning.models.layers import global_average
 
 # Also representable in half precision, where the usual 1e-12 becomes 0 and an empty map 0/0.
 _EPS = 1e-6

@@ -1,13 +1,14 @@
-"""The layers the bottlenecks and the U-Net are made of.
+"""The layers that bottlenecks, heads and the U-Net are made of.
 
-The paper puts batch normalisation behind every convolution (C.1). The authors' settings, in PyTorch's terms,
-are a momentum of 0.01 and an epsilon of 1e-3.
+The paper puts batch normalisation behind every convolution (C.1). The epsilon is the authors'. Their momentum, 0.01 in
+PyTorch's terms, suits long epochs only: a level known for 200 rows has 7 batches of 32 per epoch, and its running
+statistics would still be the initial ones when early stopping gives up. 0.1 loses nothing on larger data.
 """
 
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
-MOMENTUM = 0.01
+MOMENTUM = 0.1
 EPS = 1e-3
 
 
@@ -19,9 +20,7 @@ class _RunningStatisticsIfAlone(nn.modules.batchnorm._BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.training and input.numel() == self.num_features:
-            return batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
+            return batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(input)
 
 
@@ -42,6 +41,19 @@ class BatchNorm2d(_RunningStatisticsIfAlone, nn.BatchNorm2d):
     Args:
         num_features: channels C.
     """
+
+
+def global_average(features: Tensor) -> Tensor:
+    """Return the mean ``[B, C]`` of ``features`` ``[B, C, ...]`` over all dimensions behind the channels.
+
+    Vectors ``[B, C]`` are returned as they are.
+
+    Example:
+        >>> import torch
+        >>> global_average(torch.ones(2, 3, 4, 4)).shape, global_average(torch.ones(2, 3)).shape
+        (torch.Size([2, 3]), torch.Size([2, 3]))
+    """
+    return features if features.ndim == 2 else features.flatten(2).mean(dim=2)
 
 
 def double_convolution(in_channels: int, channels: int, kernel_size: int = 3) -> nn.Sequential:

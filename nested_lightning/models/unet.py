@@ -1,7 +1,9 @@
 """The encoder of the paper's U-Net, the backbone for images (C.1, Fig. C.1)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from nested_lightning.errors import ConfigurationError
@@ -26,14 +28,14 @@ class UNetEncoder(nn.Module):
 
     Shape:
         - input: ``[B, in_channels, H, W]``
-        - output: the map of each block, from shallow to deep, and last the pooled map of the last block (the feature
-          map behind the last pooling, E.3): for two blocks ``[B, c1, H, W], [B, c2, H/2, W/2], [B, c2, H/4, W/4]``
+        - output: the map of each block, from shallow to deep, and last the pooled map of the last block (the
+          feature map behind the last pooling, E.3). For two blocks: ``[B, c1, H, W]``, ``[B, c2, H/2, W/2]``,
+          ``[B, c2, H/4, W/4]``
 
     Raises:
         ConfigurationError: an argument is out of range, or an input does not have ``in_channels`` channels.
 
     Example:
-        >>> import torch
         >>> encoder = UNetEncoder(in_channels=1, channels=(8, 16))
         >>> [list(feature.shape) for feature in encoder(torch.rand(2, 1, 28, 28))]
         [[2, 8, 28, 28], [2, 16, 14, 14], [2, 16, 7, 7]]
@@ -41,31 +43,31 @@ class UNetEncoder(nn.Module):
         (8, 16, 16)
     """
 
-    def __init__(
-        self, in_channels: int = 1, channels: Sequence[int] = (16, 16), dropout: float = 0.0
-    ) -> None:
+    def __init__(self, in_channels: int = 1, channels: Sequence[int] = (16, 32), dropout: float = 0.0) -> None:
         super().__init__()
         widths = positive_integers("in_channels", in_channels) + positive_integers("channels", channels)
         if not 0 <= dropout < 1:
             raise ConfigurationError(f"`dropout` must be at least 0 and below 1, got {dropout}.")
         self.in_channels = in_channels
         self.out_channels = (*widths[1:], widths[-1])
-        self.blocks = nn.ModuleList(
-            double_convolution(before, after) for before, after in zip(widths, widths[1:], strict=False)
-        )
-        for block in self.blocks[-2:]:
+        blocks = [double_convolution(before, after) for before, after in pairwise(widths)]
+        for block in blocks[-2:]:
             block.append(nn.Dropout(dropout))
+        self.blocks = nn.ModuleList(blocks)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
 
-    def forward(self, input: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> list[Tensor]:
         """Return the features from shallow to deep."""
-        if input.ndim != 4 or input.shape[1] != self.in_channels:
+        if images.ndim != 4 or images.shape[1] != self.in_channels:
             raise ConfigurationError(
                 f"UNetEncoder expects images [batch, {self.in_channels}, height, width], got an input of shape "
-                f"{list(input.shape)}. Set `in_channels` to the number of channels of the images."
+                f"{list(images.shape)}. Set `in_channels` to the number of channels of the images."
             )
+        # Convolutions on CPUs are 10 to 30 % faster with the channels last, and everything that follows keeps that
+        # layout. clone, because contiguous does nothing to images with a single channel.
+        x = images.clone(memory_format=torch.channels_last)
         features = []
         for block in self.blocks:
-            features.append(block(input))
-            input = self.pool(features[-1])
-        return [*features, input]
+            features.append(block(x))
+            x = self.pool(features[-1])
+        return [*features, x]

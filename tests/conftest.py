@@ -1,0 +1,31 @@
+"""What all tests share."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+# A hub id must fail at once, and no test may depend on the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
+_cache = tempfile.TemporaryDirectory(prefix="nested-lightning-tests-")
+os.environ["HF_DATASETS_CACHE"] = _cache.name
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real data sets; the test is skipped where it is missing."""
+    default = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("NESTED_LIGHTNING_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no data in {folder}: set NESTED_LIGHTNING_DATA")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_global_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep ``seed_everything`` of one test out of the next."""
+    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)

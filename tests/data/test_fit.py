@@ -1,0 +1,170 @@
+"""The data module under a stock Trainer: stages, resuming in mid-epoch, prediction, two processes."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nested_lightning.data import HierarchicalDataModule
+from nested_lightning.errors import DataError
+from nested_lightning.stage import Stage
+
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+}
+
+
+class Tiny(L.LightningModule):
+    """One linear head per level; records what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stage = Stage(level=2)
+        self.heads = nn.ModuleList(nn.Linear(64, size) for size in (2, 4, 10))
+        self.seen: list[Tensor] = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        x, target = batch
+        self.seen.append(target)
+        losses = [
+            F.cross_entropy(head(x.flatten(1)), target[:, i], ignore_index=-1, reduction="sum")
+            for i, head in enumerate(self.heads)
+        ]
+        return torch.stack(losses).sum() / len(x)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        x, target = batch
+        right = (self.heads[0](x.flatten(1)).argmax(1) == target[:, 0]).float().mean()
+        self.log("right", right, batch_size=len(x))
+
+    def predict_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        return batch[0].flatten(1).sum(1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), 1e-2)
+
+
+class NextStage(L.Callback):
+    """One epoch per stage, D_1, D_2, D_3, all within one fit."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        assert isinstance(pl_module, Tiny)
+        pl_module.stage = Stage(level=min(pl_module.stage.level + 1, 2), data="exact")
+        trainer.reload_dataloaders_every_n_epochs = 1
+
+
+class KilledError(Exception):
+    """Stands for a machine that goes away."""
+
+
+class SaveAndDie(L.Callback):
+    """Save a checkpoint after a number of steps, and end the run one step later."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path, self.step = path, step
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+        if trainer.global_step > self.step:
+            raise KilledError
+
+
+def digits(**kwargs: Any) -> HierarchicalDataModule:
+    kwargs = {"budgets": [96, 64, 40], "validation": 0.2, "test": 0.2, "batch_size": 16, "seed": 0, **kwargs}
+    return HierarchicalDataModule("digits", "taxonomies/digits.yaml", **kwargs)
+
+
+def trainer(folder: Path, **kwargs: Any) -> L.Trainer:
+    return L.Trainer(default_root_dir=folder, **{**QUIET, "enable_checkpointing": False, **kwargs})
+
+
+def test_each_stage_trains_on_its_rows(tmp_path: Path) -> None:
+    model = Tiny()
+    model.stage = Stage(level=0, data="exact")
+    trainer(tmp_path, max_epochs=3, callbacks=[NextStage()]).fit(model, digits())
+    depths = (torch.cat(model.seen) >= 0).sum(1).tolist()
+    assert depths == [1] * 96 + [2] * 64 + [3] * 40
+
+
+def test_without_a_stage_all_rows_are_trained_in_a_new_order_each_epoch(tmp_path: Path) -> None:
+    model = Tiny()
+    del model.stage
+    run = trainer(tmp_path, max_epochs=12)
+    run.fit(model, digits())
+    first, second = torch.cat(model.seen).split(200)[:2]
+    assert sorted(first.tolist()) == sorted(second.tolist())
+    assert not torch.equal(first, second)
+    assert float(run.callback_metrics["right"]) > 0.8
+
+
+def test_empty_stage_is_refused(tmp_path: Path) -> None:
+    model = Tiny()
+    model.stage = Stage(level=1, data="exact")
+    with pytest.raises(DataError, match=r"'middle'.*\[10, 0, 40\]"):
+        trainer(tmp_path, max_epochs=1).fit(model, digits(budgets=[10, 0, 40]))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resumes_in_mid_epoch_bit_by_bit(tmp_path: Path, workers: int) -> None:
+    def data() -> HierarchicalDataModule:
+        return digits(num_workers=workers, augmentation=lambda x: x + 0.1 * torch.rand(1))
+
+    torch.manual_seed(0)
+    whole, cut, resumed = Tiny(), Tiny(), Tiny()
+    cut.load_state_dict(whole.state_dict())
+    trainer(tmp_path, max_epochs=3).fit(whole, data())
+    path = tmp_path / "cut.ckpt"
+    with pytest.raises(KilledError):  # 13 batches an epoch: saved after the fifth of the second
+        trainer(tmp_path, max_epochs=3, callbacks=[SaveAndDie(path, 18)]).fit(cut, data())
+    checkpoint = torch.load(path, weights_only=True)
+    assert checkpoint["HierarchicalDataModule"] == {"seed": 0, "input_shape": [1, 8, 8]}
+    trainer(tmp_path, max_epochs=3).fit(resumed, data(), ckpt_path=str(path))
+    assert torch.equal(torch.cat([*cut.seen[:18], *resumed.seen]), torch.cat(whole.seen))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name])
+
+
+def test_test_and_predict_and_overfitting(tmp_path: Path) -> None:
+    run, data = trainer(tmp_path), digits()
+    answers = run.predict(Tiny(), data)
+    data.setup("predict")
+    inputs = torch.cat([x for x, _ in data.labelled_dataloader("predict")])
+    assert torch.equal(torch.cat(answers), inputs.flatten(1).sum(1))  # type: ignore[arg-type]
+    few = Tiny()
+    trainer(tmp_path, overfit_batches=1, max_epochs=3).fit(few, digits())
+    assert torch.equal(few.seen[0], few.seen[2])
+
+
+def test_no_validation_rows(tmp_path: Path) -> None:
+    model = Tiny()
+    trainer(tmp_path, max_epochs=1).fit(model, digits(validation=0))
+    assert len(model.seen) == 13
+
+
+class Ranks(Tiny):
+    """Checks in each process which rows it gets."""
+
+    def on_fit_end(self) -> None:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        world = self.trainer.world_size
+        part = torch.cat(self.seen)
+        assert world == 2
+        assert len(part) == 100
+        validation = data.labelled_dataloader("validation").dataset.targets
+        mine = torch.cat([y for _, y in data.val_dataloader()])
+        assert torch.equal(mine, validation[self.trainer.global_rank :: 2])
+
+
+def test_two_processes(tmp_path: Path) -> None:
+    trainer(tmp_path, max_epochs=1, devices=2, strategy="ddp_fork").fit(
+        Ranks(), digits(validation=201, eval_batch_size=50)
+    )

@@ -1,0 +1,58 @@
+"""Batch normalisation, pooling and the double convolution."""
+
+import pytest
+import torch
+from torch import nn
+
+from nested_lightning.models.layers import BatchNorm1d, BatchNorm2d, double_convolution, global_average
+
+
+@pytest.mark.parametrize(("norm", "shape"), [(BatchNorm1d(3), (8, 3)), (BatchNorm2d(3), (2, 3, 4, 4))])
+def test_batch_norm_is_pytorchs_own_for_more_than_one_value_per_channel(norm, shape):
+    reference = (nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d)(3, eps=norm.eps, momentum=norm.momentum)
+    for _ in range(3):
+        x = torch.randn(shape) * 5 + 2
+        assert torch.equal(norm(x), reference(x))
+    assert torch.equal(norm.eval()(x), reference.eval()(x))
+    for name, value in reference.state_dict().items():
+        assert torch.equal(norm.state_dict()[name], value), name
+
+
+@pytest.mark.parametrize(("norm", "shape"), [(BatchNorm1d(3), (1, 3)), (BatchNorm2d(3), (1, 3, 1, 1))])
+def test_batch_norm_of_a_single_value_uses_the_running_statistics_and_keeps_them(norm, shape):
+    norm(torch.randn(16, *shape[1:]) + 4)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    x = torch.randn(shape)
+    trained = norm.train()(x)
+    assert torch.equal(trained, norm.eval()(x))
+    assert all(torch.equal(norm.state_dict()[name], value) for name, value in before.items())
+    assert trained.abs().max() > 0
+    trained.sum().backward()
+    assert norm.weight.grad.isfinite().all()
+
+
+def test_a_single_image_of_several_pixels_has_batch_statistics():
+    norm = BatchNorm2d(3)
+    norm(torch.randn(1, 3, 2, 2) + 4)
+    assert norm.num_batches_tracked == 1
+    assert (norm.running_mean != 0).all()
+
+
+def test_batch_norm_is_replaced_by_its_synchronised_twin():
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(double_convolution(2, 3))
+    norms = [module for module in converted if isinstance(module, nn.SyncBatchNorm)]
+    assert len(norms) == 2
+    assert norms[0].eps == BatchNorm2d(1).eps
+    assert norms[0].momentum == BatchNorm2d(1).momentum
+
+
+@pytest.mark.parametrize("spatial", [(), (5,), (4, 3), (2, 3, 4)])
+def test_global_average_is_the_mean_over_every_spatial_dimension(spatial):
+    x = torch.randn(2, 6, *spatial)
+    expected = x if not spatial else x.mean(dim=tuple(range(2, x.ndim)))
+    torch.testing.assert_close(global_average(x), expected)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_double_convolution_keeps_the_resolution(kernel_size):
+    assert double_convolution(2, 4, kernel_size)(torch.rand(2, 2, 7, 9)).shape == (2, 4, 7, 9)

@@ -1,0 +1,101 @@
+"""The U-Net's encoder, and the sizes of the paper's models (Table C.1)."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from nested_lightning.errors import ConfigurationError
+from nested_lightning.models import ConvBottleneck, NestedNetwork, UNetEncoder
+
+MNIST = {"in_channels": 1, "channels": (8, 16), "bottlenecks": (48, 20, 16), "sizes": (2, 4, 10), "side": 28}
+CIFAR10 = {"in_channels": 3, "channels": (32, 64), "bottlenecks": (192, 32, 32), "sizes": (2, 5, 10), "side": 32}
+
+
+@pytest.mark.parametrize(
+    ("size", "pooled"),
+    [((28, 28), [(14, 14), (7, 7)]), ((8, 8), [(4, 4), (2, 2)]), ((7, 13), [(4, 7), (2, 4)]), ((1, 1), [(1, 1)] * 2)],
+)
+def test_features_from_shallow_to_deep(size, pooled):
+    encoder = UNetEncoder(3, (4, 6))
+    features = encoder(torch.rand(2, 3, *size))
+    assert [tuple(feature.shape) for feature in features] == [(2, 4, *size), (2, 6, *pooled[0]), (2, 6, *pooled[1])]
+    assert encoder.out_channels == (4, 6, 6)
+
+
+@pytest.mark.parametrize("channels", [[4], [4, 5, 6, 7]])
+def test_any_number_of_blocks(channels):
+    encoder = UNetEncoder(1, channels)
+    features = encoder(torch.rand(2, 1, 16, 16))
+    assert tuple(feature.shape[1] for feature in features) == encoder.out_channels == (*channels, channels[-1])
+    assert [feature.shape[2] for feature in features] == [16 // 2**depth for depth in range(len(channels) + 1)]
+
+
+def test_the_last_feature_is_the_maximum_of_each_square_of_the_one_before():
+    *_, before, last = UNetEncoder(1, (4, 6))(torch.rand(2, 1, 16, 16))
+    squares = torch.stack([before[..., i::2, j::2] for i in (0, 1) for j in (0, 1)])
+    assert torch.equal(last, squares.amax(dim=0))
+
+
+def test_the_layout_in_memory_changes_no_value():
+    encoder = UNetEncoder(1, (4, 6)).double().eval()
+    images = torch.rand(2, 1, 16, 16, dtype=torch.double, requires_grad=True)
+    x, expected = images, []
+    for block in encoder.blocks:
+        expected.append(block(x))
+        x = nn.functional.max_pool2d(expected[-1], 2)
+    features = encoder(images)
+    torch.testing.assert_close(features, [*expected, x])
+    assert features[0].is_contiguous(memory_format=torch.channels_last)
+    # Attacks on a model need the gradient of its input.
+    assert torch.autograd.grad(features[-1].sum(), images)[0].any()
+
+
+@pytest.mark.parametrize(("n_blocks", "expected"), [(1, [True]), (2, [True] * 2), (4, [False, False, True, True])])
+def test_dropout_acts_behind_the_last_two_blocks_and_in_training_only(n_blocks, expected):
+    encoder = UNetEncoder(1, [64] * n_blocks, dropout=0.9)
+    dropped = []
+    for block in encoder.blocks:
+        shares = []
+        block.register_forward_hook(lambda _block, _inputs, out, kept=shares: kept.append((out == 0).float().mean()))
+        dropped.append(shares)
+    encoder(torch.rand(4, 1, 32, 32))
+    encoder.eval()(torch.rand(4, 1, 32, 32))
+    # ReLU alone leaves about half of the values at zero.
+    assert [shares[0] > 0.85 for shares in dropped] == expected
+    assert all(shares[1] < 0.8 for shares in dropped)
+
+
+@pytest.mark.parametrize(("recipe", "parameters"), [(MNIST, 5.2e4), (CIFAR10, 6.3e5)])
+def test_nested_unets_of_the_papers_size(recipe, parameters):
+    encoder = UNetEncoder(recipe["in_channels"], recipe["channels"])
+    network = NestedNetwork(encoder, recipe["sizes"], ConvBottleneck, recipe["bottlenecks"])
+    count = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    assert count == pytest.approx(parameters, rel=0.05)
+    logits = network(torch.rand(2, recipe["in_channels"], recipe["side"], recipe["side"]))
+    sum(cross_entropy(level, torch.zeros(2, dtype=torch.long)) for level in logits).backward()
+    # Every parameter counts: each one takes part in the answer of the last level.
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"channels": []}, r"`channels` .* got \[\]"),
+        ({"in_channels": 0}, r"`in_channels` .* got 0"),
+        ({"dropout": 1.0}, r"`dropout` .* got 1\.0"),
+        ({"dropout": -0.1}, r"`dropout` .* got -0\.1"),
+    ],
+)
+def test_arguments_that_cannot_be_used(arguments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        UNetEncoder(**arguments)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 28, 28), (2, 784)])
+def test_images_that_do_not_fit(shape):
+    with pytest.raises(ConfigurationError) as error:
+        UNetEncoder(1)(torch.rand(shape))
+    assert "expects images [batch, 1, height, width]" in str(error.value)
+    assert f"shape {list(shape)}" in str(error.value)
+    assert "`in_channels`" in str(error.value)

@@ -1,0 +1,155 @@
+"""Taxonomies written by hand: what is understood, and what the errors say."""
+
+import random
+from pathlib import Path as File
+
+import pytest
+
+from nested_lightning.errors import TaxonomyError
+from nested_lightning.taxonomy import Taxonomy
+
+
+def read(folder: File, text: str, name: str = "mine.yaml") -> Taxonomy:
+    (folder / name).write_text(text, encoding="utf-8")
+    return Taxonomy.from_yaml(folder / name)
+
+
+def test_names_are_the_text_as_written(tmp_path: File) -> None:
+    taxonomy = read(
+        tmp_path,
+        """
+levels: [1, yes]
+tree:
+  no: [1, 1.0, 0x1F, 2024-01-01, null, "null", on]
+  3:
+    - ~
+""".replace('"null"', '"Null"'),
+    )
+    assert taxonomy.levels == ("1", "yes")
+    assert taxonomy.names(0) == ("no", "3")
+    assert taxonomy.names(1) == ("1", "1.0", "0x1F", "2024-01-01", "null", "Null", "on", "~")
+
+
+def test_leaves_may_be_items_or_keys_at_any_level(tmp_path: File) -> None:
+    taxonomy = read(
+        tmp_path,
+        """
+levels: [a, b, c]
+tree:
+  items: [x, y]
+  keys:
+    u:
+    v: null
+    w: ~
+  both:
+    - p
+    - q: [r, s]
+      t:
+  leaf:
+""",
+    )
+    assert taxonomy.short_leaves == (
+        ("items", "x"),
+        ("items", "y"),
+        ("keys", "u"),
+        ("keys", "v"),
+        ("keys", "w"),
+        ("both", "p"),
+        ("both", "q", "r"),
+        ("both", "q", "s"),
+        ("both", "t"),
+        ("leaf",),
+    )
+
+
+def test_written_for_people(tmp_path: File) -> None:
+    Taxonomy(["kind", "species"], [["animal", "cat"], ["animal", "1"], ["stone"]]).to_yaml(
+        tmp_path / "t.yaml"
+    )
+    text = (tmp_path / "t.yaml").read_text(encoding="utf-8")
+    assert text == "levels: [kind, species]\ntree:\n  animal: [cat, '1']\n  stone: null\n"
+
+
+def test_an_order_that_no_tree_has_is_kept(tmp_path: File) -> None:
+    taxonomy = Taxonomy(["l", "m"], [["a", "x"], ["b", "y"], ["a", "z"]])
+    taxonomy.to_yaml(tmp_path / "t.yaml")
+    assert "leaves:" in (tmp_path / "t.yaml").read_text(encoding="utf-8")
+    assert Taxonomy.from_yaml(tmp_path / "t.yaml").names(1) == ("x", "y", "z")
+
+
+def test_marks_and_line_ends_of_other_editors(tmp_path: File) -> None:
+    (tmp_path / "t.yaml").write_bytes("\ufefflevels: [l, m]\r\ntree:\r\n  a: [x, y]\r\n".encode())
+    assert Taxonomy.from_yaml(tmp_path / "t.yaml").names(1) == ("x", "y")
+
+
+def test_long_names_and_wide_trees(tmp_path: File) -> None:
+    letters = random.Random(0)
+    names = ["".join(letters.choices("ab :,'\"\n#", k=300)) + str(i) for i in range(50)]
+    taxonomy = Taxonomy(["l", "m"], [[names[i % 3], name] for i, name in enumerate(sorted(names))])
+    taxonomy.to_yaml(tmp_path / "t.yaml")
+    assert Taxonomy.from_yaml(tmp_path / "t.yaml") == taxonomy
+
+
+HEAD = "levels: [l, m]\ntree:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            HEAD + "  a: [x]\n  b: [y]\n  a: [z]\n",
+            r"line 5: 'a' is given twice, first in line 3\. Remove or rename",
+        ),
+        (HEAD + "  a:\n    - x\n    - x\n", r"line 5: 'a/x' is given twice, first in line 4"),
+        (HEAD + "  a: [x]\n  b:\n    y: [z]\n", r"line 5: 'b/y/z' lies 3 levels deep, but there are 2: l, m"),
+        (HEAD + "  a: [x, '']\n", r"line 3: a name below 'a' is empty"),
+        (HEAD + "  '': [x]\n", r"line 3: a name is empty"),
+        (HEAD + "  a: x\n", r"line 3: expected a list or keys below 'a', came 'x'\. Write \[name\]"),
+        (HEAD + "  a: 'null'\n", r"line 3: expected a list or keys below 'a', came 'null'"),
+        (HEAD + "  a: []\n", r"line 3: expected a list or keys below 'a', came 'nothing'"),
+        (HEAD + "  a:\n    - [x, y]\n", r"line 4: expected a name below 'a', came a list"),
+        (HEAD + "  ? [x]\n  : y\n", r"line 3: expected a name, came a list or keys"),
+        (HEAD + "  a: &loop\n    b: *loop\n", r"lies 3 levels deep"),
+        (HEAD + "  a: &loop\n    - *loop\n", r"expected a name below 'a', came a list"),
+        (HEAD + "  a: [x\n", r"line \d: this is no valid YAML: .*Check indentation"),
+        (HEAD + "  a: [x]\n b: [y]\n", r"line 4: this is no valid YAML"),
+        (HEAD + "  a: \x07\n", r"this is no valid YAML: unacceptable character #x0007.*special"),
+        ("levels: [l, m]\ntree:\n", r"line 2: expected a list or keys below 'tree', came 'nothing'"),
+        ("levels: [l, m]\n", r"line 1: expected one of the keys 'tree' and 'leaves' beside 'levels'"),
+        (
+            "tree: {a: [x]}\n",
+            r"line 1: the key 'levels' is missing\. Add for example: levels: \[coarse, fine\]",
+        ),
+        (
+            "levels: [l, m]\ntree: {a: [x]}\nleaves: [[a, x]]\n",
+            r"expected one of the keys 'tree' and 'leaves'",
+        ),
+        ("levels: [l, m]\ntre: {a: [x]}\n", r"line 2: unknown key 'tre', .*Did you mean 'tree'\?"),
+        ("levels: [l, m]\na: [x]\n", r"line 2: unknown key 'a', .*indent it below 'tree'"),
+        ("levels: l\ntree: {a: [x]}\n", r"line 1: expected for 'levels' a list of names"),
+        ("levels: [l, '']\ntree: {a: [x]}\n", r"line 1: a name in 'levels' is empty"),
+        ("levels:\ntree: {a: [x]}\n", r"line 1: expected for 'levels' a list of names"),
+        ("levels: [l, m]\nleaves: x\n", r"line 2: expected below 'leaves' a list of paths"),
+        ("levels: [l, m]\nleaves: [x]\n", r"line 2: expected for 'path' a list of names"),
+        ("levels: [l, m]\nleaves: [[a, x], [a, x]]\n", r"mine.yaml: the path 'a/x' is given twice"),
+        ("levels: [l, l]\ntree: {a: [x]}\n", r"mine.yaml: the level name 'l' is given twice"),
+        ("levels: [l, m]\ntree: [a, b]\n", r"mine.yaml: level 'm' has no class of its own"),
+        ("levels\n", r"line 1: expected the keys 'levels' and 'tree'"),
+        ("- levels\n- tree\n", r"line 1: expected the keys 'levels' and 'tree'"),
+        ("# nothing\n", r"is empty, expected the keys 'levels' and 'tree'"),
+    ],
+)
+def test_errors_name_file_and_line(tmp_path: File, text: str, message: str) -> None:
+    with pytest.raises(TaxonomyError, match=message) as raised:
+        read(tmp_path, text)
+    assert "mine.yaml" in str(raised.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: File) -> None:
+    with pytest.raises(TaxonomyError, match=r"cannot read the taxonomy .*absent\.yaml: No such file"):
+        Taxonomy.from_yaml(tmp_path / "absent.yaml")
+    with pytest.raises(TaxonomyError, match="cannot read the taxonomy"):
+        Taxonomy.from_yaml(tmp_path)
+    (tmp_path / "latin.yaml").write_bytes("levels: [größe, m]".encode("latin-1"))
+    with pytest.raises(TaxonomyError, match=r"latin\.yaml is no text in UTF-8.*Save it as UTF-8"):
+        Taxonomy.from_yaml(tmp_path / "latin.yaml")

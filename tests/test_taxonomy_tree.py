@@ -1,0 +1,90 @@
+"""The plain tree: indices, lookup by name, and what is refused as a tree."""
+
+import pytest
+
+from nested_lightning.errors import TaxonomyError
+from nested_lightning.taxonomy import Taxonomy
+
+
+@pytest.fixture
+def animals() -> Taxonomy:
+    return Taxonomy.from_paths(["animal/cat", "stone", "animal/dog", "plant/cat"], ["kind", "species"])
+
+
+def test_indices_follow_the_first_appearance(animals: Taxonomy) -> None:
+    assert animals.sizes == (3, 4)
+    assert animals.nodes(0) == (("animal",), ("stone",), ("plant",))
+    assert animals.names(1) == ("cat", "stone", "dog", "cat")
+    assert animals.parents(1).tolist() == [0, 1, 0, 2]
+    assert animals.leaves == animals.nodes(-1) == animals.nodes(1)
+
+
+def test_an_only_child_of_another_name_is_not_carried() -> None:
+    taxonomy = Taxonomy(["a", "b"], [["x", "y"], ["z", "z"], ["z", "w"]])
+    assert taxonomy.target(["x"]) == [0, -1]
+    assert taxonomy.target(["z"]) == [1, -1]  # it has a child of its own name, but not only this one
+
+
+def test_find_takes_names_and_paths(animals: Taxonomy) -> None:
+    assert animals.find("dog") == ("animal", "dog")
+    assert animals.find("plant/cat") == ("plant", "cat")
+    assert animals.find("plant") == ("plant",)
+    slash = Taxonomy(["a", "b"], [["top", "T - shirt / top"], ["x", "y"], ["z", "x/y"]])
+    assert slash.find("T - shirt / top") == ("top", "T - shirt / top")
+    assert slash.find("top/T - shirt / top") == ("top", "T - shirt / top")
+    assert slash.find("x/y") == ("z", "x/y")  # a name wins over a path
+
+
+PATHS = [["a", "x"], ["b", "y"]]
+
+
+@pytest.mark.parametrize(
+    ("levels", "leaves", "message"),
+    [
+        (["only"], PATHS, r"at least 2 level names.*came \['only'\]"),
+        ("ab", PATHS, r"at least 2 level names.*came \['ab'\]"),
+        (["l", "l"], PATHS, r"level name 'l' is given twice.*Rename"),
+        (["l", ""], PATHS, r"name of level 1 must be a text and not empty, came ''"),
+        (["l", 3], PATHS, r"name of level 1 must be a text and not empty, came 3"),
+        (["l", "m"], [], r"at least one leaf"),
+        (["l", "m"], [["a", ""]], r"\('a', ''\) has an empty name"),
+        (["l", "m"], [["a", 3]], r"\('a', 3\) has an empty name, or one that is no text"),
+        (["l", "m"], ["a/b"], r"came the text 'a/b'.*from_paths"),
+        (["l", "m"], [[]], r"has 0 names, but there are 2 levels \(l, m\)"),
+        (["l", "m"], [["a", "b", "c"]], r"'a/b/c' has 3 names, but there are 2 levels \(l, m\)"),
+        (["l", "m"], [["a"], ["b"]], r"level 'm' has no class of its own.*Remove the level, or split"),
+        (["l", "m", "n"], PATHS, r"level 'n' has no class of its own.*of level 'm'"),
+        (["l", "m"], [*PATHS, ["a", "x"]], r"'a/x' is given twice"),
+        (["l", "m"], [*PATHS, ["c"], ["c", "c"]], r"'c/c' is given twice"),
+        (["l", "m"], [*PATHS, ["a"]], r"'a' is given both as a leaf and as the parent of 'x'.*'other'"),
+        (["l", "m", "n"], [["a", "a"], ["a", "a", "b"]], r"'a/a' is given both as a leaf and .* of 'b'"),
+    ],
+)
+def test_trees_that_are_none(levels: list[str], leaves: list[list[str]], message: str) -> None:
+    with pytest.raises(TaxonomyError, match=message):
+        Taxonomy(levels, leaves)
+
+
+def test_labels_that_do_not_fit(animals: Taxonomy) -> None:
+    with pytest.raises(TaxonomyError, match=r"no class 'dig'\. Did you mean 'dog'\?"):
+        animals.find("dig")
+    with pytest.raises(
+        TaxonomyError, match=r"no class 'xyzzy' at level 'kind'\. It has 'animal', 'stone', 'plant'"
+    ):
+        animals.find("xyzzy", level=0)
+    with pytest.raises(
+        TaxonomyError,
+        match=r"'cat' is ambiguous: it can be 'animal/cat' \(level 'species'\) or 'plant/cat' .*"
+        r"whole path, such as 'plant/cat'",
+    ):
+        animals.find("cat")
+    many = Taxonomy(["a", "b"], [[str(i), "same"] for i in range(9)])
+    with pytest.raises(TaxonomyError, match=r"'3/same' \(level 'b'\) or 5 more"):
+        many.find("same")
+    with pytest.raises(TaxonomyError, match=r"no class 'animal/dig' at level 'species'.*'animal/dog'"):
+        animals.index(["animal", "dig"])
+    for wrong in ("dog", [], ["a", "b", "c"]):
+        with pytest.raises(
+            TaxonomyError, match=r"path of 1 to 2 names such as \('animal', 'cat'\).*find\(\)"
+        ):
+            animals.target(wrong)
