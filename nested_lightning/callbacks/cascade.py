@@ -150,7 +150,8 @@ class CascadeTraining(Callback):
         trainer.reload_dataloaders_every_n_epochs = 0  # type: ignore[attr-defined]
         self._prepare(trainer, as_nested(pl_module))
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        # Behind the data loader, which draws more or fewer numbers on resuming.
         reseed(trainer)
 
     # In on_validation_end a checkpoint would pair the next stage with the batch counters of this one.

@@ -11,7 +11,7 @@ from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
 from nested_lightning.errors import DataError
-from nested_lightning.nesting import nesting_report
+from nested_lightning.taxonomy import nesting_report
 from nested_lightning.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy.from_paths(["a/x/1", "a/x/2", "a/y/3", "b/z", "b/w/4"])

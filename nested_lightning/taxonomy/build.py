@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nested_lightning.errors import TaxonomyError, suggestion
-from nested_lightning.taxonomy_tree import Path, Tree, unknown_label
+from nested_lightning.taxonomy.tree import Path, Tree, unknown_label
 
 Row = tuple[str | None, ...]
 Columns = dict[str, list[str | None]]

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from nested_lightning.errors import TaxonomyError, suggestion
-from nested_lightning.taxonomy_tree import Path
+from nested_lightning.taxonomy.tree import Path
 
 Branch = dict[str, Any]  # name -> the branch below it; empty below a leaf
 FORMS = ("tree", "leaves")

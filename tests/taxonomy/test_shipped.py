@@ -7,7 +7,7 @@ import pytest
 
 from nested_lightning.taxonomy import Taxonomy
 
-ROOT = File(__file__).parents[1]
+ROOT = File(__file__).parents[2]
 DATA = File(os.environ.get("NESTED_LIGHTNING_DATA", ROOT.parent / "shared" / "data"))
 DIGITS = list("0123456789")
 # Label names in the order of their ids, and the groups of Fig. D.1 in ids.

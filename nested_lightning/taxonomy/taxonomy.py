@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nested_lightning import taxonomy_build, taxonomy_io
+from nested_lightning.taxonomy import build, files
 from nested_lightning.errors import TaxonomyError
-from nested_lightning.taxonomy_tree import Path, Tree
+from nested_lightning.taxonomy.tree import Path, Tree
 
 __all__ = ["Path", "Taxonomy"]
 
@@ -67,7 +67,7 @@ class Taxonomy(Tree):
         Raises:
             TaxonomyError: naming file and line, if the file cannot be read or is not a taxonomy.
         """
-        levels, leaves = taxonomy_io.read_yaml(path)
+        levels, leaves = files.read_yaml(path)
         try:
             return cls(levels, leaves)
         except TaxonomyError as error:
@@ -75,7 +75,7 @@ class Taxonomy(Tree):
 
     def to_yaml(self, path: str | os.PathLike[str]) -> None:
         """Write a file from which :meth:`from_yaml` makes an equal taxonomy, indices included."""
-        taxonomy_io.write_yaml(path, self.levels, self.short_leaves)
+        files.write_yaml(path, self.levels, self.short_leaves)
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Taxonomy:
@@ -106,7 +106,7 @@ class Taxonomy(Tree):
         if isinstance(paths, str):
             raise TaxonomyError(f"expected a list of paths, came the text {paths!r}")
         leaves = [path.split(separator) for path in paths]
-        return cls(taxonomy_build.numbered_levels(leaves) if levels is None else levels, leaves)
+        return cls(build.numbered_levels(leaves) if levels is None else levels, leaves)
 
     @classmethod
     def from_parents(
@@ -125,8 +125,8 @@ class Taxonomy(Tree):
             >>> Taxonomy.from_parents([("cat", "animal"), ("dog", "animal"), ("stone", None)])
             Taxonomy(l1 2 > l2 3)
         """
-        leaves = taxonomy_build.leaves_from_parents(edges)
-        return cls(taxonomy_build.numbered_levels(leaves) if levels is None else levels, leaves)
+        leaves = build.leaves_from_parents(edges)
+        return cls(build.numbered_levels(leaves) if levels is None else levels, leaves)
 
     @classmethod
     def from_columns(
@@ -150,9 +150,9 @@ class Taxonomy(Tree):
             >>> Taxonomy.from_columns({"l1": ["a", "a", None, "b"], "l2": ["x", "y", "x", None]}).to_dict()
             {'levels': ['l1', 'l2'], 'leaves': [['a', 'x'], ['a', 'y'], ['b']]}
         """
-        cells = taxonomy_build.checked_columns(columns)
-        taxonomy = cls(list(cells), taxonomy_build.leaves_from_columns(cells, allow_repeated_names))
-        taxonomy_build.targets_from_columns(taxonomy, cells)  # rows with a gap, left out so far, must fit
+        cells = build.checked_columns(columns)
+        taxonomy = cls(list(cells), build.leaves_from_columns(cells, allow_repeated_names))
+        build.targets_from_columns(taxonomy, cells)  # rows with a gap, left out so far, must fit
         return taxonomy
 
     def targets_from_columns(self, columns: Mapping[str, Iterable[str | None]]) -> Tensor:
@@ -176,7 +176,7 @@ class Taxonomy(Tree):
             tensor([[ 0, -1],
                     [ 0,  1]])
         """
-        return taxonomy_build.targets_from_columns(self, taxonomy_build.checked_columns(columns))
+        return build.targets_from_columns(self, build.checked_columns(columns))
 
     def parents(self, level: int, device: torch.device | str = "cpu") -> Tensor:
         """Parents of the classes of ``level >= 1``: LongTensor[sizes[level]] of indices at ``level - 1``."""
@@ -255,7 +255,7 @@ class Taxonomy(Tree):
 
     def show(self) -> str:
         """The whole tree as text, one line per class; a carried leaf is shown once."""
-        return "\n".join([repr(self), *taxonomy_io.drawn(self.short_leaves)])
+        return "\n".join([repr(self), *files.drawn(self.short_leaves)])
 
     def __str__(self) -> str:
         return self.show()

@@ -1,0 +1,272 @@
+import math
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping
+from toy import TAXONOMY, loader, rows, toy_module, toy_trainer
+
+from nested_lightning.calibration import fit_temperature, log_probabilities, sample_rejection
+from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, TemperatureScaling
+from nested_lightning.callbacks.calibrator import Calibrator
+from nested_lightning.errors import CalibrationError
+from nested_lightning.metrics.functional import level_accuracy, level_confidence, level_ece
+
+TRAIN, VALIDATION = loader(128, seed=2), loader(128, seed=3)
+
+
+class Before(Callback):
+    """The state of the module when training ends; put it before the calibrators."""
+
+    def on_train_end(self, trainer, module):
+        self.state = {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def fit(tmp_path, *callbacks, train=TRAIN, validation=VALIDATION, **options):
+    """Train with a stock trainer, without the cascade; return the module, its state before calibration, what changed."""
+    module, before = toy_module(), Before()
+    options = {"max_epochs": 2, **options}
+    toy_trainer(tmp_path, before, *callbacks, **options).fit(module, train, validation)
+    after = module.state_dict()
+    changed = {name for name in before.state if not torch.equal(before.state[name], after[name])}
+    return module, before.state, changed
+
+
+@torch.no_grad()
+def outputs(module, data):
+    """Return logits per level and targets of all rows of ``data``."""
+    module.eval()
+    x, target = (torch.cat(column) for column in zip(*data, strict=True))
+    return module(x), target
+
+
+# ----------------------------------------------------------------------------------------------------------- rejection
+
+
+@pytest.mark.parametrize("distribution", ["sphere", "orthant", "ball"])
+def test_rejection_trains_the_linear_heads_and_nothing_else(tmp_path, distribution):
+    rejection = RejectionFineTuning(distribution, steps=5)
+    module, _, changed = fit(tmp_path, rejection)
+    names = ("linear.weight", "linear.bias", "rejection_fitted")
+    assert changed == {f"network.heads.{i}.{name}" for i in range(3) for name in names}
+    assert rejection.done
+    logits, _ = outputs(module, VALIDATION)
+    assert all(torch.isfinite(level).all() for level in logits)
+
+
+def test_synthetic_embeddings_are_rejected_and_real_ones_are_not(tmp_path):
+    def rejected(head, embeddings):
+        with torch.no_grad():
+            return (1 - log_probabilities(head.classify(embeddings)).exp().sum(1)).mean()
+
+    module, state, _ = fit(tmp_path, RejectionFineTuning(steps=200), max_epochs=20)
+    x, _ = rows(100, seed=4)
+    with torch.no_grad():
+        embeddings = module.network.embed(x)
+    for i, head in enumerate(module.network.heads):
+        synthetic = sample_rejection(500, 4, "sphere", torch.Generator().manual_seed(7))
+        assert not state[f"network.heads.{i}.rejection_fitted"]
+        assert rejected(head, synthetic) > 0.4
+        assert rejected(head, embeddings[i]) < 0.25
+
+
+def test_rejection_depends_on_the_seed_of_the_run_alone(tmp_path, monkeypatch):
+    class Disturb(Callback):
+        def on_train_end(self, trainer, module):
+            torch.seed()
+
+    def run(seed):
+        monkeypatch.setenv("PL_GLOBAL_SEED", str(seed))
+        module, _, _ = fit(tmp_path, Disturb(), RejectionFineTuning(steps=5))
+        return module.network.heads[1].linear.weight
+
+    first, again, other = run(1), run(1), run(2)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_no_steps_leave_everything_as_it_is(tmp_path):
+    _, _, changed = fit(tmp_path, RejectionFineTuning(steps=0))
+    assert changed == set()
+
+
+def test_rejection_uses_only_the_rows_known_at_a_level(tmp_path):
+    def run(value):
+        data = loader(64, seed=5)
+        x, target = data.dataset.tensors
+        target[:32, 2] = -1
+
+        class Spoil(Callback):
+            def on_train_end(self, trainer, module):
+                x[target[:, 2] < 0] = value
+
+        module, _, _ = fit(tmp_path, Spoil(), RejectionFineTuning(steps=5), train=data)
+        return [head.linear.weight for head in module.network.heads]
+
+    near, far = run(0.0), run(100.0)
+    assert not torch.equal(near[0], far[0])
+    assert not torch.equal(near[1], far[1])
+    assert torch.equal(near[2], far[2])
+
+
+# --------------------------------------------------------------------------------------------------------- temperature
+
+
+@pytest.mark.parametrize("method", ["ece_grid", "nll"])
+def test_temperatures_are_those_of_the_validation_data(tmp_path, method):
+    module, _, changed = fit(tmp_path, TemperatureScaling(method, bins=10), max_epochs=10)
+    logits, target = outputs(module, VALIDATION)
+    expected = [fit_temperature(z, target[:, i], method, bins=10) for i, z in enumerate(logits)]
+    torch.testing.assert_close(module.temperatures, torch.tensor(expected))
+    assert changed == {"temperatures"}
+
+
+def test_temperature_changes_confidence_and_no_decision(tmp_path):
+    module, _, _ = fit(tmp_path, TemperatureScaling("nll"), max_epochs=10)
+    x, _ = rows(50, seed=6)
+    scaled = module.predict(x).own_probabilities
+    module.temperatures.fill_(1)
+    plain = module.predict(x).own_probabilities
+    for a, b in zip(scaled, plain, strict=True):
+        assert torch.equal(a.argmax(1), b.argmax(1))
+        assert not torch.allclose(a.max(1).values, b.max(1).values)
+
+
+def test_test_data_are_measured_on_and_decide_nothing(tmp_path):
+    class Data(L.LightningDataModule):
+        has_test = True
+
+        def __init__(self, test):
+            super().__init__()
+            self.train_dataloader, self.val_dataloader, self.test_dataloader = lambda: TRAIN, lambda: VALIDATION, lambda: test
+
+    def run(test):
+        module, callbacks = toy_module(), (RejectionFineTuning(steps=3), TemperatureScaling("nll"))
+        toy_trainer(tmp_path, *callbacks, max_epochs=2).fit(module, Data(test))
+        return module, callbacks[1]
+
+    (one, measured), (other, measured_otherwise) = run(loader(64, seed=8)), run(loader(64, seed=9))
+    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+    assert measured.split == "test"
+    assert measured.after != measured_otherwise.after
+
+
+# ------------------------------------------------------------------------------------------------ what both do alike
+
+
+def test_the_measurements_are_those_of_the_metrics(tmp_path):
+    """Before and after every step, on the validation data where there are no others."""
+    rejection, temperature = RejectionFineTuning(steps=20), TemperatureScaling()
+    module, _, _ = fit(tmp_path, rejection, temperature, max_epochs=5)
+    assert rejection.split == temperature.split == "val"
+    assert rejection.after == temperature.before
+    assert rejection.before != rejection.after != temperature.after
+    _, target = outputs(module, VALIDATION)
+    x = torch.cat([batch[0] for batch in VALIDATION])
+    probabilities = module.predict(x).probabilities
+    for i, level in enumerate(TAXONOMY.levels):
+        measured = {name: temperature.after[f"{level}/{name}"] for name in ("accuracy", "confidence", "ece")}
+        p, t = probabilities[i], target[:, i]
+        expected = {
+            "accuracy": float(level_accuracy(p, t)),
+            "confidence": float(level_confidence(p, t)),
+            "ece": float(level_ece(p, t)),
+        }
+        assert measured == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("callback", [RejectionFineTuning(steps=2), TemperatureScaling()])
+def test_not_in_a_run_that_only_tries_the_code(tmp_path, callback):
+    _, _, changed = fit(tmp_path, callback, fast_dev_run=True)
+    assert changed == set()
+    assert not callback.done
+
+
+@pytest.mark.parametrize("callback", [RejectionFineTuning(steps=2), TemperatureScaling()])
+@pytest.mark.parametrize("options", [{"validation": None}, {"limit_val_batches": 0}, {"validation": []}])
+def test_validation_data_are_needed(tmp_path, callback, options):
+    with pytest.raises(CalibrationError) as error:
+        fit(tmp_path, callback, **options)
+    for word in (type(callback).__name__, "data.validation", "val_dataloaders", "leave this callback out"):
+        assert word in str(error.value)
+
+
+def test_a_list_of_one_loader(tmp_path):
+    one, _, _ = fit(tmp_path, RejectionFineTuning(steps=3), TemperatureScaling())
+    listed, _, _ = fit(tmp_path, RejectionFineTuning(steps=3), TemperatureScaling(), validation=[VALIDATION])
+    assert torch.equal(one.temperatures, listed.temperatures)
+
+
+@pytest.mark.parametrize(
+    ("callback", "words"),
+    [
+        (RejectionFineTuning(steps=2), ["no training row", "'leaf'", "RejectionFineTuning"]),
+        (TemperatureScaling(), ["known"]),
+    ],
+)
+def test_a_level_without_any_label(tmp_path, callback, words):
+    unlabelled = loader(32, depth=2)
+    with pytest.raises(CalibrationError) as error:
+        toy_trainer(tmp_path, callback, max_epochs=1).fit(toy_module(), unlabelled, unlabelled)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_with_other_callbacks_that_end_training(tmp_path):
+    temperature = TemperatureScaling()
+    fit(tmp_path, EarlyStopping("val/loss", patience=1, min_delta=1e9), temperature, max_epochs=50)
+    assert temperature.done
+
+
+def test_behind_the_cascade_the_weights_are_its_best(tmp_path):
+    cascade, temperature = CascadeTraining(max_epochs=3, learning_rate=0.3), TemperatureScaling("nll")
+    module, state, changed = fit(tmp_path, cascade, temperature, max_epochs=-1)
+    assert changed <= {"temperatures"}
+    for name, value in cascade.best_state.items():
+        assert torch.equal(state[name], value)
+
+
+def test_a_finished_step_is_not_repeated(tmp_path):
+    class Counting(Calibrator):
+        runs = 0
+
+        def calibrate(self, trainer, module, validation):
+            self.runs += 1
+
+    class Done(Counting):
+        """As when resumed from a checkpoint that was written after this step."""
+
+        def on_fit_start(self, trainer, module):
+            self.load_state_dict({"done": True, "split": "val", "before": {}, "after": {}})
+
+    counting, done = Counting(), Done()
+    fit(tmp_path, counting, done)
+    assert (counting.runs, done.runs) == (1, 0)
+    assert counting.state_dict()["done"]
+    assert math.isfinite(counting.state_dict()["after"]["kind/accuracy"])
+
+
+# ---------------------------------------------------------------------------------------------------- in plain Python
+
+
+def test_calibration_without_any_trainer():
+    """The functions behind the callbacks, on a module in a loop of one's own."""
+    module = toy_module()
+    optimizer = module.configure_optimizers()
+    x, target = rows(200, seed=2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        module.loss(module(x), target).backward()
+        optimizer.step()
+    x, target = rows(200, seed=3, spread=1.5)
+    module.eval()
+    with torch.no_grad():
+        uncalibrated = nll(module, x, target)
+        for i, logits in enumerate(module(x)):
+            module.temperatures[i] = fit_temperature(logits, target[:, i], "nll")
+        assert nll(module, x, target) < uncalibrated - 0.01
+
+
+def nll(module, x, target):
+    own = module.own_log_probabilities(module(x))
+    return sum(torch.nn.functional.nll_loss(p, target[:, i]) for i, p in enumerate(own))
