@@ -2,13 +2,17 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from pathlib import PurePath
 from typing import Any
 
 import lightning as L
-import torch
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf.errors import OmegaConfBaseException
 
 from nested_lightning.callbacks import (
@@ -21,31 +25,45 @@ from nested_lightning.callbacks import (
     TemperatureScaling,
 )
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
+from nested_lightning.config_files import open_configs
 from nested_lightning.data import HierarchicalDataModule
-from nested_lightning.errors import CheckpointError, ConfigurationError, NestedLightningError
-from nested_lightning.loggers import RunCSVLogger
-from nested_lightning.module import NestedLightningModule
-from nested_lightning.usage import explain
+from nested_lightning.errors import ConfigurationError, NestedLightningError
+from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
+from nested_lightning.module import NestedLightningModule, as_nested
+from nested_lightning.quiet import quietly
+from nested_lightning.resources import recipes_command
+from nested_lightning.usage import ShortHelp, explain
 
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")
+_DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
+Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them."""
 
 
 class SaveRunConfig(SaveConfigCallback):
     """Write ``config.yaml`` into the folder of the run, and model and data options into every checkpoint."""
 
-    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if stage == "fit":
-            os.makedirs(trainer.default_root_dir, exist_ok=True)
-            path = os.path.join(trainer.default_root_dir, "config.yaml")
-            self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Do nothing yet: a run that cannot start must leave nothing behind."""
 
-    def on_save_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, "fit")
+            parameters = sum(parameter.numel() for parameter in pl_module.parameters())
+            rank_zero_info(f"{as_nested(pl_module).taxonomy!r}, {parameters:,} parameters, on {pl_module.device}")
+
+    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        path = os.path.join(trainer.default_root_dir, "config.yaml")
+        try:
+            os.makedirs(trainer.default_root_dir, exist_ok=True)
+            self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path} cannot be written ({error.strerror}): choose another --trainer.default_root_dir"
+            ) from error
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         options = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
-        checkpoint["config"] = {
-            key: options[key] for key in ("seed_everything", "model", "data") if key in options
-        }
+        checkpoint["config"] = {key: options[key] for key in ("seed_everything", "model", "data") if key in options}
 
 
 class NestedCLI(LightningCLI):
@@ -61,82 +79,138 @@ class NestedCLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        if not args:
+            parser.print_help()
+            sys.exit(2)
+        configs = open_configs(args)
         try:
-            self.config = parser.parse_args(args)
+            self.config = parser.parse_args(_with_checkpoint_config(configs.args))
         except (ArgumentError, OmegaConfBaseException, yaml.YAMLError) as error:
-            known = self._subcommand_parsers.get(args[0] if args else "", parser)
-            raise ConfigurationError(explain(str(error), [known])) from error
+            known = self._subcommand_parsers.get(args[0], parser)
+            raise ConfigurationError(explain(str(error), known, configs)) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Keep the options as parsed: Lightning would put a checkpoint's over those that the user has given."""
+
+    def before_instantiate_classes(self) -> None:
+        path = self.config[self.subcommand].get("ckpt_path")
+        if path is None and self.subcommand != "fit":
+            raise ConfigurationError(
+                f"{self.subcommand} needs a trained model: add --ckpt_path RUN/checkpoints/final.ckpt"
+            )
+        if path not in (None, "last"):
+            AtomicCheckpointIO().load_checkpoint(path, weights_only=True)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         options = self._get(self.config_init, "trainer", default={})
-        if options.get("logger") in (None, True):
+        logger = options.get("logger")
+        keep_wandb_offline(logger if isinstance(logger, list) else [logger])
+        if logger in (None, True):
             root = options.get("default_root_dir") or os.getcwd()
             kwargs["logger"] = RunCSVLogger(root) if self.subcommand == "fit" else False
         kwargs["plugins"] = [*(options.get("plugins") or []), AtomicCheckpointIO()]
-        return super().instantiate_trainer(**kwargs)
+        try:
+            return super().instantiate_trainer(**kwargs)
+        except (TypeError, ValueError, MisconfigurationException) as error:
+            raise ConfigurationError(f"an option of the group 'trainer' cannot be used: {error}") from error
+
+    def before_fit(self) -> None:
+        last = os.path.join(self.trainer.default_root_dir, "checkpoints", "last.ckpt")
+        if self.config_init[self.subcommand].ckpt_path == "last" and not os.path.exists(last):
+            rank_zero_info(f"There is no {last} to go on with: a new run starts")
 
 
 def main(
-    args: list[str] | None = None,
+    args: Sequence[str] | None = None,
     model_class: type[NestedLightningModule] = NestedLightningModule,
     data_class: type[HierarchicalDataModule] = HierarchicalDataModule,
 ) -> None:
-    """Run ``lightning fit|validate|test|predict``; ``args`` defaults to the process's own.
+    """Run ``lightning fit|validate|test|predict|recipes``; ``args`` defaults to the process's own.
 
     A subclass of one's own is run by a script of one line that passes it as ``model_class`` or ``data_class``.
     A user's mistake is told in one message, with exit code 2.
     """
-    arguments = sys.argv[1:] if args is None else args
+    if args is None:
+        warn_of_other_command()
+    arguments = list(sys.argv[1:] if args is None else args)
     try:
-        set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-        parser: dict[str, Any] = {"parser_mode": "omegaconf+", "exit_on_error": False}
-        NestedCLI(
-            model_class,
-            data_class,
-            save_config_callback=SaveRunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults={"callbacks": [Report(), PredictionWriter(), StageProgress()]},
-            parser_kwargs={**parser, **{name: parser for name in _SUBCOMMANDS}},
-            seed_everything_default=0,
-            args=_with_checkpoint_config(arguments),
-        )
+        if arguments[:1] == ["recipes"]:
+            recipes_command(arguments[1:])
+            return
+        with quietly():
+            _run(arguments, model_class, data_class)
     except Exception as error:
         mistake = _mistake(error)
         if mistake is None:
             raise
-        print(f"error: {mistake}", file=sys.stderr)
+        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
         sys.exit(2)
 
 
-def _mistake(error: BaseException | None) -> NestedLightningError | None:
+def _run(args: list[str], model_class: type[L.LightningModule], data_class: type[L.LightningDataModule]) -> None:
+    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    parser: dict[str, Any] = {"parser_mode": "omegaconf+", "exit_on_error": False, "formatter_class": ShortHelp}
+    NestedCLI(
+        model_class,
+        data_class,
+        save_config_callback=SaveRunConfig,
+        save_config_kwargs={"save_to_log_dir": False},
+        trainer_defaults={
+            "callbacks": [Report(), PredictionWriter(), StageProgress()],
+            "enable_model_summary": False,
+        },
+        # Abbreviated options would become other ones when options are added.
+        parser_kwargs={
+            **parser,
+            "allow_abbrev": False,
+            "description": _DESCRIPTION,
+            **{name: parser for name in _SUBCOMMANDS},
+        },
+        seed_everything_default=0,
+        # The cascade needs the module's own configure_optimizers.
+        auto_configure_optimizers=False,
+        args=args,
+    )
+
+
+def warn_of_other_command() -> None:
+    """Warn when this process was started as ``lightning`` while another package installs that name, too."""
+    if PurePath(sys.argv[0]).stem != "lightning":
+        return
+    others = [
+        entry.dist.name
+        for entry in entry_points(group="console_scripts", name="lightning")
+        if entry.dist is not None and not entry.value.startswith("nested_lightning.")
+    ]
+    if others:
+        print(
+            f"warning: the package {others[0]} installs a command 'lightning', too, and may replace this one when "
+            "it is updated: use 'nested-lightning' instead",
+            file=sys.stderr,
+        )
+
+
+def _mistake(error: BaseException | None) -> BaseException | None:
     """Return the user's mistake behind an exception: jsonargparse wraps what fails in building a class."""
-    while error is not None and not isinstance(error, NestedLightningError):
+    while error is not None and not isinstance(error, (NestedLightningError, MisconfigurationException)):
         error = error.__cause__
     return error
 
 
 def _with_checkpoint_config(args: list[str]) -> list[str]:
     """Put a checkpoint's own options before the others, so that it can be used without its recipe."""
-    if not args or args[0] not in _SUBCOMMANDS[1:]:
+    if args[0] not in _SUBCOMMANDS[1:]:
         return args
     for i, argument in enumerate(args):
         name, _, value = argument.partition("=")
-        if name == "--ckpt_path":
-            path = value or (args[i + 1] if i + 1 < len(args) else "")
+        if name == "--ckpt_path" and (path := value or "".join(args[i + 1 : i + 2])):
             return [args[0], f"--config={_checkpoint_config(path)}", *args[1:]]
     return args
 
 
 def _checkpoint_config(path: str) -> str:
-    if not os.path.isfile(path):
-        raise CheckpointError(f"there is no checkpoint {path!r}: --ckpt_path takes the path of a .ckpt file")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CheckpointError(
-            f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error})"
-        ) from error
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path, weights_only=True)
     config = dict(checkpoint.get("config", {}))
     if "taxonomy" in checkpoint and "data" in config:
         config["data"] = {**config["data"], "taxonomy": checkpoint["taxonomy"]}
-    return str(yaml.safe_dump(config))
+    return yaml.safe_dump(config)

@@ -1,37 +1,91 @@
-"""The default logger: one ``metrics.csv`` in the folder of the run, which resuming continues."""
+"""The default logger, one ``metrics.csv`` in the folder of the run; and what others need before they start."""
 
 import csv
 import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 
-class _ContinuedWriter(ExperimentWriter):
-    def _check_log_dir_exists(self) -> None:
-        """Go on with the rows there are, where Lightning's writer deletes them."""
-        if os.path.exists(self.metrics_file_path):
-            with open(self.metrics_file_path, newline="") as file:
-                self.metrics_keys = next(csv.reader(file), [])
+class RunCSVLogger(Logger):
+    """Append every set of metrics to ``<save_dir>/metrics.csv``, one row each, with its ``step``.
 
-
-class RunCSVLogger(CSVLogger):
-    """Write ``<default_root_dir>/metrics.csv``; a resumed run appends to it.
+    Lightning's ``CSVLogger`` makes the folder before the run is known to be possible, and deletes the rows there are
+    when a run is resumed.
 
     Args:
-        save_dir: the folder of the run.
+        save_dir: the folder of the run; made with the first row.
     """
 
-    def __init__(self, save_dir: str) -> None:
-        super().__init__(save_dir, name="", version="", flush_logs_every_n_steps=1)
+    def __init__(self, save_dir: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self._save_dir = os.fspath(save_dir)
 
     @property
-    @rank_zero_experiment
-    def experiment(self) -> Any:
-        """The writer of the file."""
-        if self._experiment is None:
-            os.makedirs(self.root_dir, exist_ok=True)
-            self._experiment = _ContinuedWriter(log_dir=self.log_dir)
-        return self._experiment
+    def name(self) -> str:
+        """Nothing: the folder holds one run."""
+        return ""
+
+    @property
+    def version(self) -> str:
+        """Nothing: see ``name``."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The folder of the run."""
+        return self._save_dir
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return os.path.join(self._save_dir, "metrics.csv")
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: they are in ``config.yaml``, and in every checkpoint."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Append a row; a new metric is a new column, empty in the rows above."""
+        row = {"step": "" if step is None else step, **{name: float(value) for name, value in metrics.items()}}
+        columns = self._columns()
+        if new := [name for name in row if name not in columns]:
+            columns = self._add_columns(columns, new)
+        with open(self.path, "a", newline="") as file:
+            csv.DictWriter(file, columns).writerow(row)
+
+    def _columns(self) -> list[str]:
+        if not os.path.exists(self.path):
+            return []
+        with open(self.path, newline="") as file:
+            return next(csv.reader(file), [])
+
+    def _add_columns(self, columns: list[str], new: list[str]) -> list[str]:
+        """Write the file anew with more columns, beside the old one so that a kill leaves one of the two whole."""
+        os.makedirs(self._save_dir, exist_ok=True)
+        rows: list[dict[str, str]] = []
+        if columns:
+            with open(self.path, newline="") as file:
+                rows = list(csv.DictReader(file))
+        with open(self.path + ".tmp", "w", newline="") as file:
+            writer = csv.DictWriter(file, columns + new)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(self.path + ".tmp", self.path)
+        return columns + new
+
+
+def keep_wandb_offline(loggers: Iterable[Any]) -> None:
+    """Let W&B write to disk alone where the user has not configured it, instead of asking for an account."""
+    if "WANDB_MODE" in os.environ or not any(isinstance(logger, WandbLogger) for logger in loggers):
+        return
+    import wandb
+
+    try:
+        configured = wandb.login(prompt=False, verify=False)
+    except TypeError:  # a wandb that does not know ``prompt`` yet
+        configured = wandb.api.api_key is not None
+    if not configured:
+        os.environ["WANDB_MODE"] = "offline"

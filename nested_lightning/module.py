@@ -121,8 +121,10 @@ class NestedLightningModule(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Take the loss weights from the data module's counts, unless they were given."""
+        if stage != "fit" or not self._count_weights:
+            return
         counts = getattr(getattr(self.trainer, "datamodule", None), "level_counts", None)
-        if stage == "fit" and self._count_weights and counts is not None:
+        if counts is not None:
             self.loss_weights.copy_(torch.tensor(inverse_frequency_weights(counts)))
 
     def forward(self, x: Tensor, up_to: int | None = None) -> list[Tensor]:
@@ -200,6 +202,8 @@ class NestedLightningModule(L.LightningModule):
                 f"the checkpoint was trained for another taxonomy: {other!r}, while the data has "
                 f"{self.taxonomy!r}. Use the taxonomy of the checkpoint, or train anew without --ckpt_path"
             )
+        if self.strict_loading:
+            _refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
 
     def _log_metrics(self, split: str, metrics: NestedMetrics) -> None:
         values = metrics.compute()
@@ -236,6 +240,18 @@ def _evaluation_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for part in training:
             part.training = True
+
+
+def _refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    shapes = [{name: list(tensor.shape) for name, tensor in state.items()} for state in (saved, own)]
+    wrong = [name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)]
+    if wrong:
+        there, here = (state.get(wrong[0], "not there") for state in shapes)
+        raise CheckpointError(
+            f"the checkpoint is of another model: {wrong[0]!r} is {there} in the checkpoint and {here} in the model"
+            f"{f', and {len(wrong) - 1} more differ' if len(wrong) > 1 else ''}. Give the model the options that it was "
+            "trained with; on the command line they come from the checkpoint where no --config gives others"
+        )
 
 
 def as_nested(module: L.LightningModule) -> NestedLightningModule:

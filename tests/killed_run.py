@@ -1,18 +1,21 @@
 """Runs of the command line that are killed at a chosen call.
 
-As a script it is a server: it imports the package once (seconds) and forks a process for each line it reads, a
-JSON object of ``args`` and the file ``log`` for what the command prints; it answers with the exit code, -9 after a
-SIGKILL.
+As a script it is a server: it imports the package once, which takes seconds, and forks a process for each line it
+reads: a JSON object of ``args`` and of the file ``log`` for what the command prints. It answers with the exit code,
+which is -9 after a SIGKILL.
 """
 
 import json
 import os
 import pydoc
 import signal
+import subprocess
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
+import datasets  # noqa: F401  imported now, not in every fork
 import torch
 from lightning.pytorch.callbacks import Callback
 
@@ -45,28 +48,53 @@ class NoisyData(HierarchicalDataModule):
         super().__init__(augmentation=lambda x: x + 0.05 * torch.randn(x.shape), **kwargs)
 
 
+class Server:
+    """The other end of the script, for a test."""
+
+    def __enter__(self) -> "Server":
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.communicate(timeout=60)
+
+    def run(self, args: list[str], log: Path) -> int:
+        """Run the command line in a new process and return its exit code."""
+        assert self.process.stdin
+        assert self.process.stdout
+        print(json.dumps({"args": args, "log": str(log)}), file=self.process.stdin, flush=True)
+        return int(self.process.stdout.readline())
+
+
 def serve() -> None:
     torch.set_num_threads(1)
     for line in sys.stdin:
         job = json.loads(line)
         child = os.fork()
         if child == 0:
-            code = 1
-            try:
-                with open(job["log"], "a") as log:
-                    os.dup2(log.fileno(), 1)
-                    os.dup2(log.fileno(), 2)
-                main(job["args"], data_class=NoisyData)
-                code = 0
-            except SystemExit as end:
-                code = int(end.code or 0)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
+            run_and_exit(job)
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def run_and_exit(job: dict[str, Any]) -> None:
+    code = 1
+    try:
+        with open(job["log"], "a") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        main(job["args"], data_class=NoisyData)
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 if __name__ == "__main__":

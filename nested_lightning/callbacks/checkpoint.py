@@ -1,6 +1,7 @@
 """The checkpoints of a run: ``last.ckpt`` to go on from at any time, ``final.ckpt`` when everything is done."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,23 +87,48 @@ class RunCheckpoint(ModelCheckpoint):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint beside its target and rename it, so that a kill leaves the previous one whole."""
+    """Write a checkpoint beside its target and rename it, so that a kill leaves the previous one whole.
+
+    Raises:
+        CheckpointError: a checkpoint cannot be written, is missing, or cannot be read.
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f"{target.name}.tmp")
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with open(beside, "wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, target)
         except (OSError, RuntimeError) as error:
-            beside.unlink(missing_ok=True)
+            with suppress(OSError):
+                beside.unlink()
+            # Torch hides what the file system said behind a message about its archive.
+            reason = error.__context__ or error
             raise CheckpointError(
-                f"{target} could not be written ({error}): free some space or choose another "
-                "--trainer.default_root_dir. The previous checkpoint is whole; go on from it with --ckpt_path last"
+                f"{target} could not be written ({reason}): free some space or choose another "
+                "--trainer.default_root_dir. A checkpoint written before is whole: go on from it with --ckpt_path last"
             ) from error
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        if not os.path.isfile(path):
+            raise CheckpointError(
+                f"there is no checkpoint {os.fspath(path)!r}: give the path of a .ckpt file, such as "
+                "RUN/checkpoints/final.ckpt"
+            )
+        try:
+            checkpoint: Any = super().load_checkpoint(path, map_location, weights_only)
+        except Exception as error:  # what torch raises depends on where the file stops being a checkpoint
+            raise CheckpointError(
+                f"{path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged, or something else"
+            ) from error
+        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+            raise CheckpointError(f"{path} is no checkpoint of a training run: it has no 'state_dict'")
+        return checkpoint

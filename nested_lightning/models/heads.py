@@ -43,6 +43,10 @@ class BottleneckHead(nn.Module):
     def __init__(self, channels: int, n_classes: int) -> None:
         super().__init__()
         self.linear = nn.Linear(channels, n_classes + 1)
+        # The usual initial weights are meant for inputs of variance 1; an embedding of length 1 has 1/channels, and a
+        # level with few rows would need most of its epochs to grow logits of a useful size.
+        with torch.no_grad():
+            self.linear.weight.mul_(channels**0.5)
         self.register_buffer("rejection_fitted", torch.tensor(False))
 
     def embed(self, features: Tensor) -> Tensor:

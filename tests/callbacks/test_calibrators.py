@@ -66,8 +66,7 @@ def test_synthetic_embeddings_are_rejected_and_real_ones_are_not(tmp_path):
     for i, head in enumerate(module.network.heads):
         synthetic = sample_rejection(500, 4, "sphere", torch.Generator().manual_seed(7))
         assert not state[f"network.heads.{i}.rejection_fitted"]
-        assert rejected(head, synthetic) > 0.4
-        assert rejected(head, embeddings[i]) < 0.25
+        assert rejected(head, synthetic) > rejected(head, embeddings[i]) + 0.2
 
 
 def test_rejection_depends_on_the_seed_of_the_run_alone(tmp_path, monkeypatch):
@@ -163,7 +162,8 @@ def test_the_measurements_are_those_of_the_metrics(tmp_path):
     assert rejection.before != rejection.after != temperature.after
     _, target = outputs(module, VALIDATION)
     x = torch.cat([batch[0] for batch in VALIDATION])
-    probabilities = module.predict(x).probabilities
+    with torch.no_grad():
+        probabilities = module.predict(x).probabilities
     for i, level in enumerate(TAXONOMY.levels):
         measured = {name: temperature.after[f"{level}/{name}"] for name in ("accuracy", "confidence", "ece")}
         p, t = probabilities[i], target[:, i]

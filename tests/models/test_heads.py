@@ -87,6 +87,14 @@ def test_gradients_are_those_of_a_head_without_a_rejection_class():
     torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.parametrize("channels", [4, 64, 1024])
+def test_first_logits_are_as_far_apart_for_every_size_of_embedding(channels):
+    torch.manual_seed(0)
+    logits = BottleneckHead(channels, 200)(torch.randn(50, channels))[:, :-1]
+    # Weights uniform in [-1, 1] and an embedding of length 1: a variance of 1/3; the bias adds 1/(3 channels).
+    assert logits.var().item() == pytest.approx(1 / 3 + 1 / (3 * channels), rel=0.1)
+
+
 def test_a_fitted_rejection_class_can_be_a_target():
     head = fitted(BottleneckHead(8, 3))
     cross_entropy(head(torch.rand(2, 8)), torch.tensor([3, 3])).backward()

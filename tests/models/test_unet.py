@@ -9,7 +9,7 @@ from nested_lightning.errors import ConfigurationError
 from nested_lightning.models import ConvBottleneck, NestedNetwork, UNetEncoder
 
 MNIST = {"in_channels": 1, "channels": (8, 16), "bottlenecks": (48, 20, 16), "sizes": (2, 4, 10), "side": 28}
-CIFAR10 = {"in_channels": 3, "channels": (32, 64), "bottlenecks": (192, 32, 32), "sizes": (2, 5, 10), "side": 32}
+CIFAR10 = {"in_channels": 3, "channels": (24, 64), "bottlenecks": (168, 68, 32), "sizes": (2, 5, 10), "side": 32}
 
 
 @pytest.mark.parametrize(
