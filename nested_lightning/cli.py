@@ -157,6 +157,7 @@ def _run(args: list[str], model_class: type[L.LightningModule], data_class: type
         save_config_kwargs={"save_to_log_dir": False},
         trainer_defaults={
             "callbacks": [Report(), PredictionWriter(), StageProgress()],
+            "max_epochs": -1,  # the cascade ends itself
             "enable_model_summary": False,
         },
         # Abbreviated options would become other ones when options are added.

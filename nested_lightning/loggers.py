@@ -88,4 +88,4 @@ def keep_wandb_offline(loggers: Iterable[Any]) -> None:
     except TypeError:  # a wandb that does not know ``prompt`` yet
         configured = wandb.api.api_key is not None
     if not configured:
-        os.environ["WANDB_MODE"] = "offline"
+        wandb.setup(wandb.Settings(mode="offline"))

@@ -191,9 +191,7 @@ class NestedLightningModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["taxonomy"] = self.taxonomy.to_dict()
-        keep_plain(
-            checkpoint, self.CHECKPOINT_HYPER_PARAMS_KEY, L.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY
-        )
+        keep_plain(checkpoint, self.CHECKPOINT_HYPER_PARAMS_KEY, L.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         saved = checkpoint.get("taxonomy")
@@ -221,9 +219,7 @@ class NestedLightningModule(L.LightningModule):
             else "lower the learning rate, or set trainer.gradient_clip_val"
         )
         trainer = self.trainer
-        kind = (
-            "training" if trainer.training else trainer.state.stage.value if trainer.state.stage else "data"
-        )
+        kind = "training" if trainer.training else trainer.state.stage.value if trainer.state.stage else "data"
         raise NonFiniteError(
             f"the {what} is not finite in stage {self.stage.level + 1} "
             f"({self.taxonomy.levels[self.stage.level]}), epoch {self.stage.epoch + 1}, {kind} batch {batch_idx}: "
@@ -247,10 +243,11 @@ def _refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]
     wrong = [name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)]
     if wrong:
         there, here = (state.get(wrong[0], "not there") for state in shapes)
+        more = f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
         raise CheckpointError(
             f"the checkpoint is of another model: {wrong[0]!r} is {there} in the checkpoint and {here} in the model"
-            f"{f', and {len(wrong) - 1} more differ' if len(wrong) > 1 else ''}. Give the model the options that it was "
-            "trained with; on the command line they come from the checkpoint where no --config gives others"
+            f"{more}. Give the model the options that it was trained with; on the command line they come from the "
+            "checkpoint where no --config gives others"
         )
 
 

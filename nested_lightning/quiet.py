@@ -1,4 +1,4 @@
-"""What a run of the command line does not print: messages of Lightning and torch that ask nothing of the user."""
+"""What the command line does not print: messages of the libraries below it that ask nothing of the user."""
 
 import logging
 import os
@@ -11,6 +11,7 @@ _LOGGERS = (
     "lightning.fabric.utilities.seed",
     "lightning.pytorch.trainer.connectors.checkpoint_connector",
     "lightning.pytorch.accelerators.cuda",
+    *(f"datasets.packaged_modules.{kind}.{kind}" for kind in ("arrow", "csv", "json", "parquet")),
 )
 _MESSAGES = (
     "Seed set to",  # it is in config.yaml
@@ -21,6 +22,8 @@ _MESSAGES = (
     "💡 Tip",  # advertises a service
     "Restoring states from the checkpoint",  # "Restored" or "Loaded" follows
     "`weights_only` was not set",  # at every checkpoint
+    "Failed to read",  # so says the error that follows
+    "Failed to load",
 )
 _WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own use of torch

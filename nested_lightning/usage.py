@@ -95,16 +95,14 @@ def _wrong_reference(match: re.Match[str], message: str, parser: ArgumentParser)
 
 
 def _missing_options(match: re.Match[str], message: str, parser: ArgumentParser) -> tuple[str, str]:
+    if key := _key(message):
+        return key, f"option '{key}': its class needs {match[1].strip()}, not given: write init_args below class_path"
     keys = ", ".join(f"'{_without_command(key, parser)}'" for key in match[1].strip().split(", "))
     command = _program(parser).split()[-1]
     remedy = "give a recipe with --config FILE (those that come with the package: nested-lightning recipes list)"
     if command != "fit":
         remedy = f"give a trained model with --ckpt_path RUN/checkpoints/final.ckpt, or {remedy[5:]}"
     return "", f"nothing is given for {keys}: {remedy}"
-
-
-def _missing_argument(match: re.Match[str], message: str, parser: ArgumentParser) -> tuple[str, str]:
-    return _key(message), f"option '{_key(message)}': its class needs {match[1]!r}, which is not given"
 
 
 def _missing_value(match: re.Match[str], message: str, parser: ArgumentParser) -> tuple[str, str]:
@@ -134,10 +132,9 @@ _RULES: tuple[tuple[str, Rule], ...] = (
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _wrong_class),
     (r"Interpolation key '[^']*' not found \(resolved to '([^']+)'\).*full_key: (\S+)", _unknown_reference),
     (r"Environment variable '([^']+)' not found.*full_key: (\S+)", _unset_variable),
-    (r"(.*(?:nterpolation|GrammarParse).*)full_key: (\S+)", _wrong_reference),
+    (r"(.*)full_key: (\S+)", _wrong_reference),
     (r"following arguments are required: (.*)", _missing_options),
-    (r"(?:Key|Option) '?\"?([\w.]+)'?\"? is required", _missing_argument),
-    (r"argument (?:-c, )?--([\w.]+): expected one argument", _missing_value),
+    (r"argument (?:-c/)?--([\w.]+): expected one argument", _missing_value),
     (r"Expected an? ([^\n]*?)(?:\. Got value: .*|\n.*Given value: .*)", _wrong_value),
 )
 

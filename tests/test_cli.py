@@ -1,12 +1,13 @@
 """What the commands do and leave behind."""
 
 import csv
-import os
+import io
+import logging
 import shutil
 import signal
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -200,8 +201,7 @@ def test_wandb_writes_offline_under_the_promised_keys(tmp_path: Path, monkeypatc
     for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC"):
         monkeypatch.delenv(name, raising=False)
     run("fit", *digits(tmp_path / "run"), "--trainer.logger=WandbLogger", "--trainer.logger.save_dir", tmp_path)
-    assert os.environ["WANDB_MODE"] == "offline"
-    wandb.finish()
+    wandb.teardown()
     (written,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     for level in ("coarse", "middle", "fine"):
         for name in ("accuracy", "confidence", "ece"):
@@ -253,27 +253,56 @@ def test_another_package_with_a_command_lightning(
     assert len(told.splitlines()) == int(warned)
 
 
-def lightning(*args: object, code: int = 0) -> str:
-    """Run ``python -m nested_lightning`` in a process of its own; return all that it prints."""
-    command = [sys.executable, "-m", "nested_lightning", *map(str, args)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert done.returncode == code, done.stdout
-    return done.stdout
-
-
-def test_a_run_prints_what_matters_and_no_more(tmp_path: Path) -> None:
-    lines = lightning("fit", *digits(tmp_path / "run")).splitlines()
-    assert lines[0].startswith("Taxonomy(coarse 2 > middle 4 > fine 10), ")
-    stages = [line.split(" | ")[0] for line in lines[1:4]]
+def test_a_run_prints_what_matters_and_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logged = logging.StreamHandler(io.StringIO())
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).addHandler(logged)
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            run("fit", *digits(tmp_path / "run"))
+    finally:
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).removeHandler(logged)
+    assert [str(warning.message) for warning in warned] == []
+    summary, *calibrated = logged.stream.getvalue().splitlines()
+    assert summary.startswith("Taxonomy(coarse 2 > middle 4 > fine 10), ")
+    assert calibrated == ["RejectionFineTuning: done", "TemperatureScaling: done"]
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    stages = [line.split(" | ")[0] for line in lines[:3]]
     assert stages == ["stage 1/3 coarse", "stage 2/3 middle", "stage 3/3 fine"]
-    assert lines[4:6] == ["RejectionFineTuning: done", "TemperatureScaling: done"]
     assert lines[-1] == f"Files of this run: {tmp_path / 'run'}"
-    assert len(lines) < 20
+    assert len(lines) < 15
+
+
+@pytest.mark.parametrize("args", [["fit"], ["fit", "--data.batch_size"], ["nothing"]])
+def test_quiet_ends_with_the_command(args: list[str]) -> None:
+    before = (
+        warnings.filters[:],
+        warnings.formatwarning,
+        logging.getLogger("lightning.fabric.utilities.seed").filters[:],
+    )
+    with pytest.raises(SystemExit):
+        run(*args)
+    after = (warnings.filters[:], warnings.formatwarning, logging.getLogger("lightning.fabric.utilities.seed").filters)
+    assert before == after
+
+
+def test_own_warnings_are_one_line() -> None:
+    with quietly():
+        ours = warnings.formatwarning(UserWarning("mind this"), UserWarning, cli.__file__, 3)
+        others = warnings.formatwarning(UserWarning("mind that"), UserWarning, "/elsewhere/code.py", 3)
+    assert ours == "warning: mind this\n"
+    assert others.startswith("/elsewhere/code.py:3: UserWarning: mind that")
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    told = lightning("fit", *digits(tmp_path / "run"), "--cascade.patiense", "3", code=2)
-    assert told.splitlines() == [
+    command = [sys.executable, "-m", "nested_lightning", "fit", *digits(tmp_path / "run"), "--cascade.patiense", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.splitlines() == [
         "error: unknown option 'cascade.patiense'. Did you mean 'cascade.patience' or 'cascade.plateau_patience' or "
         "'cascade.stages'? All options: nested-lightning fit --help"
     ]

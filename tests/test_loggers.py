@@ -48,7 +48,12 @@ def test_an_empty_file_is_begun(tmp_path):
 def test_a_resumed_run_keeps_its_rows(tmp_path):
     def fit(max_epochs, *callbacks, **resume):
         trainer = toy_trainer(
-            tmp_path, RunCheckpoint(), *callbacks, max_epochs=max_epochs, logger=RunCSVLogger(str(tmp_path)), enable_checkpointing=True
+            tmp_path,
+            RunCheckpoint(),
+            *callbacks,
+            max_epochs=max_epochs,
+            logger=RunCSVLogger(str(tmp_path)),
+            enable_checkpointing=True,
         )
         trainer.fit(toy_module(), loader(), loader(seed=1), **resume)
 

@@ -1,11 +1,13 @@
 """A small problem of three levels that trains in milliseconds."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -37,6 +39,36 @@ def backbone() -> nn.Module:
 def toy_module(cls: type[NestedLightningModule] = NestedLightningModule, **arguments: Any) -> NestedLightningModule:
     arguments = {"taxonomy": TAXONOMY, "feature_channels": 8, "bottleneck_channels": 4, **arguments}
     return cls(arguments.pop("backbone", None) or backbone(), **arguments)
+
+
+class Fingerprint(Callback):
+    """Writes stage level and a hash of the parameters to ``rank<N>.txt`` at the beginning and end of every epoch."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        digest = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in pl_module.parameters())).hexdigest()
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(exist_ok=True)
+        with open(folder / f"rank{trainer.global_rank}.txt", "a") as file:
+            print(pl_module.stage.level, digest, file=file)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)
+
+
+class Recorder(Logger):
+    """Keeps what is logged, in ``rows``."""
+
+    name, version = "recorder", 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[dict[str, float]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.rows.append(dict(metrics))
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        pass
 
 
 def toy_trainer(root: Path, *callbacks: Callback, **options: Any) -> L.Trainer:

@@ -12,7 +12,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_info
 
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.errors import CheckpointError
+from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.module import as_nested
 
 
@@ -27,10 +27,13 @@ class RunCheckpoint(ModelCheckpoint):
         every_n_steps: optimizer steps between two ``last.ckpt`` within an epoch.
 
     Raises:
+        ConfigurationError: ``every_n_steps`` is not positive.
         CheckpointError: the folder holds another run's ``last.ckpt`` and the run does not resume from it.
     """
 
     def __init__(self, every_n_steps: int = 500) -> None:
+        if every_n_steps < 1:
+            raise ConfigurationError(f"checkpoint.every_n_steps must be at least 1, got {every_n_steps}")
         super().__init__(save_last=True, save_top_k=0)
         self.every_n_steps = every_n_steps
 
@@ -55,10 +58,15 @@ class RunCheckpoint(ModelCheckpoint):
         self._find_folder(trainer)
         return super()._find_last_checkpoints(trainer)
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._step = trainer.global_step
+
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        # Between two steps there may be accumulated gradients, which a checkpoint does not hold.
+        stepped, self._step = trainer.global_step != self._step, trainer.global_step
         # At the last batch Lightning would resume behind the epoch, without its validation: the epoch's end saves.
         is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if trainer.global_step % self.every_n_steps == 0 and not is_last:
+        if stepped and trainer.global_step % self.every_n_steps == 0 and not is_last:
             self._save(trainer, "last.ckpt")
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

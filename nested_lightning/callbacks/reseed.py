@@ -12,12 +12,13 @@ def run_seed() -> int:
 
 
 def reseed(trainer: L.Trainer) -> None:
-    """Seed torch's generators from (seed of the run, optimizer steps so far, rank).
+    """Seed torch's generators from (seed of the run, training batches so far, rank).
 
     Dropout and augmentation of a batch then depend on its place in the training alone: a resumed run, which
     could restore only one rank's generator, draws what the uninterrupted one drew.
     """
-    seed = (run_seed() * 1_000_003 + trainer.global_step) * 1024 + trainer.global_rank
+    batches = trainer.fit_loop.total_batch_idx + 1
+    seed = (run_seed() * 1_000_003 + batches) * 1024 + trainer.global_rank
     torch.default_generator.manual_seed(seed)
     if trainer.strategy.root_device.type == "cuda":
         torch.cuda.manual_seed(seed)

@@ -1,5 +1,6 @@
 """A source together with what its labels mean: its splits, its taxonomy and the targets of its rows."""
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from nested_lightning.data.labels import targets_of_leaf_column, targets_of_level_columns, taxonomy_of_columns
 from nested_lightning.data.sources import Split, open_source
-from nested_lightning.errors import ConfigurationError, DataError
+from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
 from nested_lightning.resources import resource
 from nested_lightning.taxonomy import Taxonomy
 
@@ -28,7 +29,11 @@ def load_taxonomy(taxonomy: Any) -> Taxonomy:
         return taxonomy
     if isinstance(taxonomy, dict):
         return Taxonomy.from_dict(taxonomy)
-    return Taxonomy.from_yaml(resource(taxonomy))
+    if isinstance(taxonomy, str | os.PathLike):
+        return Taxonomy.from_yaml(resource(os.fspath(taxonomy)))
+    raise TaxonomyError(
+        f"data.taxonomy cannot be {taxonomy!r}: give the path of a YAML file, a Taxonomy, or its to_dict() form"
+    )
 
 
 class LabelledSource:

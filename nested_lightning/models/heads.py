@@ -43,10 +43,9 @@ class BottleneckHead(nn.Module):
     def __init__(self, channels: int, n_classes: int) -> None:
         super().__init__()
         self.linear = nn.Linear(channels, n_classes + 1)
-        # The usual initial weights are meant for inputs of variance 1; an embedding of length 1 has 1/channels, and a
-        # level with few rows would need most of its epochs to grow logits of a useful size.
-        with torch.no_grad():
-            self.linear.weight.mul_(channels**0.5)
+        # An embedding of length 1 has mean square 1/channels. Initial weights and Adam's step are meant for mean
+        # square 1: without this factor most of the epochs go into growing logits of a useful size.
+        self._scale = channels**0.5
         self.register_buffer("rejection_fitted", torch.tensor(False))
 
     def embed(self, features: Tensor) -> Tensor:
@@ -55,7 +54,7 @@ class BottleneckHead(nn.Module):
 
     def classify(self, embedding: Tensor) -> Tensor:
         """Return the logits ``[B, n_classes + 1]`` of embeddings ``[B, channels]``."""
-        logits: Tensor = self.linear(embedding)
+        logits: Tensor = self.linear(self._scale * embedding)
         # torch.where, not an `if`: no wait for the device, and the masked branch gets a gradient of exactly zero.
         rejection = torch.where(self.rejection_fitted, logits[:, -1:], -torch.inf)
         return torch.cat([logits[:, :-1], rejection], dim=1)

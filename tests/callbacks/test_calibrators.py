@@ -23,7 +23,7 @@ class Before(Callback):
 
 
 def fit(tmp_path, *callbacks, train=TRAIN, validation=VALIDATION, **options):
-    """Train with a stock trainer, without the cascade; return the module, its state before calibration, what changed."""
+    """Train without the cascade; return the module, its state before calibration, and what calibration changed."""
     module, before = toy_module(), Before()
     options = {"max_epochs": 2, **options}
     toy_trainer(tmp_path, before, *callbacks, **options).fit(module, train, validation)
@@ -137,7 +137,11 @@ def test_test_data_are_measured_on_and_decide_nothing(tmp_path):
 
         def __init__(self, test):
             super().__init__()
-            self.train_dataloader, self.val_dataloader, self.test_dataloader = lambda: TRAIN, lambda: VALIDATION, lambda: test
+            self.train_dataloader, self.val_dataloader, self.test_dataloader = (
+                lambda: TRAIN,
+                lambda: VALIDATION,
+                lambda: test,
+            )
 
     def run(test):
         module, callbacks = toy_module(), (RejectionFineTuning(steps=3), TemperatureScaling("nll"))
@@ -220,7 +224,7 @@ def test_with_other_callbacks_that_end_training(tmp_path):
 
 def test_behind_the_cascade_the_weights_are_its_best(tmp_path):
     cascade, temperature = CascadeTraining(max_epochs=3, learning_rate=0.3), TemperatureScaling("nll")
-    module, state, changed = fit(tmp_path, cascade, temperature, max_epochs=-1)
+    _, state, changed = fit(tmp_path, cascade, temperature, max_epochs=-1)
     assert changed <= {"temperatures"}
     for name, value in cascade.best_state.items():
         assert torch.equal(state[name], value)

@@ -1,5 +1,9 @@
 import importlib.util
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import datasets
 import pytest
@@ -111,7 +115,9 @@ def test_each_stage_has_a_fresh_optimizer_of_its_own(tmp_path):
     assert diary.levels == [0, 0, 1, 1, 2, 2]
     assert diary.fresh == [True, False] * 3
     assert diary.rates == [1e-2, 1e-2, 3e-3, 3e-3, 1e-3, 1e-3]
-    expected = [{id(p) for i in range(n) for part in module.network.parts(i) for p in part.parameters()} for n in (1, 2, 3)]
+    expected = [
+        {id(p) for i in range(n) for part in module.network.parts(i) for p in part.parameters()} for n in (1, 2, 3)
+    ]
     assert diary.optimized[::2] == expected
 
 
@@ -194,7 +200,13 @@ def test_max_epochs_of_the_trainer_stops_in_the_middle(tmp_path):
     checkpoint = RunCheckpoint()
     with pytest.warns(UserWarning, match=r"max_epochs=3 epochs, in stage 2 of 3.*finer levels are not trained.*resume"):
         _, module, diary = fit(
-            tmp_path, CascadeTraining(max_epochs=2), None, *calibrators, checkpoint, max_epochs=3, enable_checkpointing=True
+            tmp_path,
+            CascadeTraining(max_epochs=2),
+            None,
+            *calibrators,
+            checkpoint,
+            max_epochs=3,
+            enable_checkpointing=True,
         )
     assert diary.levels == [0, 0, 1]
     assert not module.stage.finished
@@ -207,7 +219,11 @@ def test_max_epochs_of_the_trainer_stops_in_the_middle(tmp_path):
 def test_a_capped_run_goes_on_as_if_it_had_not_stopped(tmp_path, cap):
     def run(name, max_epochs, **resume):
         trainer = toy_trainer(
-            tmp_path / name, CascadeTraining(max_epochs=2), RunCheckpoint(), max_epochs=max_epochs, enable_checkpointing=True
+            tmp_path / name,
+            CascadeTraining(max_epochs=2),
+            RunCheckpoint(),
+            max_epochs=max_epochs,
+            enable_checkpointing=True,
         )
         module = toy_module()
         trainer.fit(module, loader(), loader(seed=1), **resume)
@@ -239,9 +255,7 @@ def test_max_epochs_of_the_trainer_in_the_last_stage_finishes(tmp_path):
 
 def test_fast_dev_run(tmp_path):
     callbacks = RejectionFineTuning(), TemperatureScaling(), RunCheckpoint()
-    trainer, _, diary = fit(
-        tmp_path, CascadeTraining(), None, *callbacks, fast_dev_run=True, enable_checkpointing=True
-    )
+    trainer, _, diary = fit(tmp_path, CascadeTraining(), None, *callbacks, fast_dev_run=True, enable_checkpointing=True)
     assert trainer.global_step == 1
     assert diary.levels == [0]
     assert not list(tmp_path.rglob("*.ckpt"))
@@ -295,7 +309,7 @@ def uneven(*sizes: int) -> HierarchicalDataModule:
     ("stage_data", "seen"),
     [
         ("exact", {0: set(range(20)), 1: set(range(20, 35)), 2: set(range(35, 45))}),
-        ("all", dict.fromkeys(range(3), set(range(45)))),
+        ("all", {level: set(range(45)) for level in range(3)}),
     ],
 )
 def test_the_rows_of_each_stage(tmp_path, stage_data, seen):
@@ -339,7 +353,7 @@ def test_a_data_module_without_validation_rows(tmp_path):
 
 
 def test_stages_that_the_taxonomy_does_not_have(tmp_path):
-    with pytest.raises(ConfigurationError, match="'leave' is not a level.*Did you mean 'leaf'"):
+    with pytest.raises(ConfigurationError, match=r"'leave' is not a level.*Did you mean 'leaf'"):
         fit(tmp_path, CascadeTraining(stages=["kind", "leave"]))
 
 
@@ -372,7 +386,9 @@ def test_another_kind_of_module(tmp_path):
 
 def test_resuming_with_other_stages(tmp_path):
     fit(tmp_path, CascadeTraining(max_epochs=1), None, RunCheckpoint(), enable_checkpointing=True)
-    trainer = toy_trainer(tmp_path, CascadeTraining(stages=["kind", "leaf"]), RunCheckpoint(), enable_checkpointing=True)
+    trainer = toy_trainer(
+        tmp_path, CascadeTraining(stages=["kind", "leaf"]), RunCheckpoint(), enable_checkpointing=True
+    )
     with pytest.raises(ConfigurationError) as error:
         trainer.fit(toy_module(), loader(), loader(), ckpt_path="last")
     for word in ("['kind', 'group', 'leaf']", "['kind', 'leaf']", "cascade.stages"):
@@ -384,10 +400,61 @@ def test_a_trainer_of_the_other_package_is_refused(tmp_path):
     import pytorch_lightning as pl
 
     trainer = pl.Trainer(
-        default_root_dir=tmp_path, accelerator="cpu", callbacks=[CascadeTraining()], logger=False, enable_checkpointing=False
+        default_root_dir=tmp_path,
+        accelerator="cpu",
+        callbacks=[CascadeTraining()],
+        logger=False,
+        enable_checkpointing=False,
     )
     module = toy_module()
     before = copy_of(module)
     with pytest.raises(TypeError, match=r"must be a `LightningModule`.*got `NestedLightningModule`"):
         trainer.fit(module, loader(), loader())
     assert same(copy_of(module), before)
+
+
+@pytest.mark.slow
+def test_two_processes_keep_the_same_weights(tmp_path):
+    options = "--data.budgets [96,96,96] --cascade.max_epochs 2 --rejection.steps 5 --seed_everything 1"
+    parallel = "--trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp --trainer.callbacks+=toy.Fingerprint"
+    command = f"fit --config recipes/digits.yaml --trainer.default_root_dir {tmp_path / 'run'} {options} {parallel}"
+    tests = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "nested_lightning", *command.split()],
+        env={**os.environ, "PYTHONPATH": tests, "OMP_NUM_THREADS": "1"},
+        cwd=Path(tests).parent,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    ranks = [(tmp_path / "run" / f"rank{rank}.txt").read_text().splitlines() for rank in (0, 1)]
+    assert ranks[0] == ranks[1]
+    assert [line[0] for line in ranks[0][::2]] == ["0", "0", "1", "1", "2", "2"]
+    assert len(set(ranks[0])) >= 7
+    assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
+
+
+@pytest.mark.parametrize("interrupted_at", [3, 7, 10, 13])  # steps; an epoch has two
+def test_stages_that_stagnate_after_an_interruption(tmp_path, interrupted_at):
+    class Stop(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.global_step == interrupted_at:
+                raise InterruptedError
+
+    def run(name, *callbacks, **resume):
+        module = toy_module(Scripted)
+        module.script = (5, 4, 4.5, 4.4, 3, 3.5, 3.2, 9, 8, 8)
+        cascade = CascadeTraining(patience=2, plateau_patience=1)
+        checkpoint = RunCheckpoint(every_n_steps=1)
+        trainer = toy_trainer(tmp_path / name, cascade, checkpoint, *callbacks, enable_checkpointing=True)
+        trainer.fit(module, uneven(16, 16, 16), **resume)
+        return trainer, module
+
+    trainer, whole = run("whole")
+    assert trainer.global_step == 22  # 4, 3 and 4 epochs
+    with pytest.raises(InterruptedError):
+        run("run", Stop())
+    trainer, resumed = run("run", ckpt_path="last")
+    assert trainer.global_step == 22
+    assert same(copy_of(resumed), copy_of(whole))

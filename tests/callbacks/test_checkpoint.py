@@ -9,7 +9,7 @@ from toy import loader, toy_module, toy_trainer
 
 from nested_lightning.callbacks import CascadeTraining, RunCheckpoint, TemperatureScaling
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
-from nested_lightning.errors import CheckpointError
+from nested_lightning.errors import CheckpointError, ConfigurationError
 
 SAVED = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
 
@@ -53,6 +53,24 @@ def test_what_is_written_when(tmp_path):
     epochs = [(2, "last.ckpt"), (4, "last.ckpt"), (6, "last.ckpt"), (8, "last.ckpt")]
     assert writes.written == [*epochs, (8, "final.ckpt"), (8, "last.ckpt")]
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["final.ckpt", "last.ckpt"]
+
+
+def test_not_between_the_steps_of_accumulated_gradients(tmp_path):
+    writes = Writes()
+    fit(tmp_path, writes, RunCheckpoint(every_n_steps=1), accumulate_grad_batches=2)
+    # Two steps of two batches an epoch; the second is its last.
+    assert writes.written == [
+        (1, "last.ckpt"),
+        (2, "last.ckpt"),
+        (3, "last.ckpt"),
+        (4, "last.ckpt"),
+        *[(4, n) for n in ("final.ckpt", "last.ckpt")],
+    ]
+
+
+def test_steps_between_checkpoints_are_positive():
+    with pytest.raises(ConfigurationError, match=r"checkpoint\.every_n_steps must be at least 1, got 0"):
+        RunCheckpoint(every_n_steps=0)
 
 
 def test_final_is_calibrated_and_so_is_last(tmp_path):

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_any_levels_that_end_with_the_finest(case):
     assert [stage.level for stage in plan] == stages
     assert [stage.max_epochs for stage in plan] == [100] * (len(plan) - 1) + [200]
     rates = [stage.learning_rate for stage in plan]
-    assert all(later == earlier / 2 for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(later == earlier / 2 for earlier, later in pairwise(rates))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 from torch.utils.data import DataLoader
+from toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule, Prediction
 from nested_lightning.callbacks import PredictionWriter
@@ -16,7 +16,11 @@ from nested_lightning.cli import main
 from nested_lightning.errors import ConfigurationError, NonFiniteError
 
 PER_LEVEL = ("{}", "{}_confidence", "{}_own", "{}_own_confidence")
-COLUMNS = [c.format(level) for level in ("kind", "group", "leaf") for c in PER_LEVEL] + ["path", "path_confidence", "depth"]
+COLUMNS = [c.format(level) for level in ("kind", "group", "leaf") for c in PER_LEVEL] + [
+    "path",
+    "path_confidence",
+    "depth",
+]
 
 
 def test_columns_by_hand():
@@ -123,7 +127,9 @@ def run(tmp_path_factory):
 def test_predict_needs_the_checkpoint_and_the_rows(run, tmp_path):
     x = write_rows(tmp_path / "new.parquet", 700, 2, labelled=False)  # more than a batch
     final = run / "checkpoints" / "final.ckpt"
-    command = f"predict --ckpt_path {final} --data.source {tmp_path / 'new.parquet'} --trainer.default_root_dir {tmp_path}"
+    command = (
+        f"predict --ckpt_path {final} --data.source {tmp_path / 'new.parquet'} --trainer.default_root_dir {tmp_path}"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "nested_lightning", *command.split(), "--trainer.accelerator=cpu"],
         cwd=tmp_path,

@@ -2,31 +2,23 @@ import re
 
 import pytest
 import torch
-from lightning.pytorch.loggers import CSVLogger
-from toy import TAXONOMY, loader, toy_module, toy_trainer
+from toy import TAXONOMY, Recorder, loader, toy_module, toy_trainer
 
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, Report, TemperatureScaling
 from nested_lightning.metrics import NestedMetrics
 
-
-class Recorder(CSVLogger):
-    def __init__(self, folder):
-        super().__init__(folder)
-        self.logged = {}
-
-    def log_metrics(self, metrics, step=None):
-        self.logged.update(metrics)
+VALIDATION = loader(64, seed=3)
 
 
 @pytest.fixture
 def fit(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
 
-    def fitted(*callbacks, validation=loader(64, seed=3), **options):
-        module, logger = toy_module(), Recorder(tmp_path)
+    def fitted(*callbacks, validation=VALIDATION, **options):
+        module, logger = toy_module(), Recorder()
         trainer = toy_trainer(tmp_path, *callbacks, logger=logger, **{"max_epochs": 2, **options})
         trainer.fit(module, loader(64), validation)
-        return module, logger.logged, capsys.readouterr().out
+        return module, logger.rows[-1] if logger.rows else {}, capsys.readouterr().out
 
     return fitted
 
@@ -40,7 +32,7 @@ def cells(printed: str, level: str) -> list[str]:
 def by_hand(module) -> dict[str, float]:
     metrics = NestedMetrics(TAXONOMY)
     module.eval()
-    for x, target in loader(64, seed=3):
+    for x, target in VALIDATION:
         metrics.update([p.log() for p in module.predict(x).probabilities], target)
     return {name: float(value) for name, value in metrics.compute().items()}
 
@@ -63,12 +55,14 @@ def test_after_and_before_calibration(fit, tmp_path):
 def test_without_calibration_there_is_nothing_before(fit):
     module, logged, printed = fit(Report())
     after = by_hand(module)
-    assert cells(printed, "leaf") == [f"{100 * after[f'leaf/{name}']:.2f}" for name in ("accuracy", "confidence", "ece")]
+    assert cells(printed, "leaf") == [
+        f"{100 * after[f'leaf/{name}']:.2f}" for name in ("accuracy", "confidence", "ece")
+    ]
     assert not any(key.startswith("uncalibrated") for key in logged)
 
 
 def test_a_level_without_labels_shows_no_number(fit):
-    _, logged, printed = fit(Report(), validation=loader(64, depth=2, seed=3))
+    _, _, printed = fit(Report(), validation=loader(64, depth=2, seed=3))
     assert not any(re.search(r"\d", cell) for cell in cells(printed, "leaf"))
     assert re.search(r"\d", cells(printed, "group")[0])
 

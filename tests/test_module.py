@@ -1,0 +1,341 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam
+from torch.utils.data import DataLoader, TensorDataset
+from toy import TAXONOMY, Recorder, backbone, loader, rows, toy_module, toy_trainer
+
+from nested_lightning import HierarchicalDataModule, NestedLightningModule, Taxonomy
+from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, TemperatureScaling
+from nested_lightning.cli import main
+from nested_lightning.combination import independent, nested, sum_up
+from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
+from nested_lightning.models import ConvBottleneck, UNetEncoder
+
+
+def fit(tmp_path, module, *callbacks, train=None, validation=None, **options):
+    trainer = toy_trainer(tmp_path, *callbacks, **{"max_epochs": 1, **options})
+    trainer.fit(module, train or loader(), validation or loader(seed=1))
+    return trainer
+
+
+# ------------------------------------------------------------------------------------------------ loss and optimizer
+
+
+def test_the_loss_by_hand():
+    module = toy_module(loss_weights=[1.0, 2.0, 4.0]).eval()
+    x, target = rows(6)
+    target[2:, 2] = -1
+    target[5, 1] = -1
+    logits = module(x)
+    expected = 0.0
+    for alpha, level, labels in zip([1, 2, 4], logits, target.T, strict=True):
+        probabilities = level[:, :-1].detach().softmax(1)  # without the rejection class, which is masked out
+        expected -= alpha * sum(math.log(probabilities[j, k]) for j, k in enumerate(labels.tolist()) if k >= 0) / 6
+    assert module.loss(logits, target).item() == pytest.approx(expected, rel=1e-5)
+    # Only the levels that were run.
+    first = module.loss(module(x, up_to=0), target).item()
+    assert first == pytest.approx(torch.nn.functional.cross_entropy(logits[0], target[:, 0]).item())
+
+
+def test_the_optimizer_is_built_from_what_trains():
+    module = toy_module(optimizer=lambda parameters: SGD(parameters, lr=0.25))
+    module.network.backbone.requires_grad_(False)
+    optimizer = module.configure_optimizers()
+    assert isinstance(optimizer, SGD)
+    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert held == {id(p) for p in module.network.parameters()} - {id(p) for p in module.network.backbone.parameters()}
+    assert optimizer.param_groups[0]["lr"] == 0.25
+    assert isinstance(toy_module().configure_optimizers(), Adam)
+
+
+def test_loss_weights_come_from_the_counts_of_the_data(tmp_path):
+    data = HierarchicalDataModule("digits", "taxonomies/digits.yaml", budgets=[300, 200, 100], validation=50)
+
+    def weights(**arguments):
+        module = toy_module(backbone=nn.Flatten(), feature_channels=64, taxonomy=data.taxonomy, **arguments)
+        toy_trainer(tmp_path, fast_dev_run=True).fit(module, data)
+        return module.loss_weights.tolist()
+
+    assert weights() == pytest.approx([1, 2, 6])  # 600, 300 and 100 rows known
+    assert weights(loss_weights=[3.0, 2.0, 1.0]) == [3, 2, 1]
+    module = toy_module()
+    fit(tmp_path, module, fast_dev_run=True)  # loaders of one's own are not counted
+    assert module.loss_weights.tolist() == [1, 1, 1]
+
+
+def test_a_loss_of_ones_own_is_used(tmp_path):
+    class Doubled(NestedLightningModule):
+        def loss(self, logits, target):
+            return 2 * super().loss(logits, target)
+
+    def losses(cls):
+        trainer = fit(tmp_path, toy_module(cls, optimizer=lambda p: SGD(p, lr=0.0)), limit_train_batches=1)
+        return [float(trainer.callback_metrics[key]) for key in ("train/loss", "val/loss")]
+
+    assert losses(Doubled) == pytest.approx([2 * loss for loss in losses(NestedLightningModule)])
+
+
+def test_rows_of_uneven_depth_train_in_one_batch(tmp_path):
+    x, target = rows(32)
+    target[::2, 1:] = -1
+    module = toy_module()
+    before = module.network.heads[2].linear.weight.clone()
+    fit(tmp_path, module, train=DataLoader(TensorDataset(x, target), batch_size=8))
+    assert not torch.equal(module.network.heads[2].linear.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"loss_weights": [1.0, 2.0]}, ["model.loss_weights has 2 values", "3 levels", "kind, group, leaf"]),
+        ({"threshold": 1.2}, ["model.threshold", "[0, 1]", "1.2"]),
+        ({"combination": "nestd"}, ["nestd", "Did you mean 'nested'"]),
+        ({"bottleneck_channels": [4, 4]}, ["bottleneck_channels", "3 levels"]),
+    ],
+)
+def test_arguments_that_do_not_fit(arguments, words):
+    with pytest.raises(ConfigurationError) as error:
+        toy_module(**arguments)
+    for word in words:
+        assert word in str(error.value)
+
+
+# ------------------------------------------------------------------------------------------------------------- answers
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory):
+    module = toy_module()
+    callbacks = CascadeTraining(max_epochs=3), RejectionFineTuning(steps=30), TemperatureScaling("nll")
+    fit(tmp_path_factory.mktemp("fit"), module, *callbacks, train=loader(128), max_epochs=-1)
+    assert not torch.equal(module.temperatures, torch.ones(3))
+    assert all(head.rejection_fitted for head in module.network.heads)
+    return module
+
+
+@pytest.mark.parametrize("training", [False, True])  # predicting must not depend on the mode
+@pytest.mark.parametrize("name", ["fresh", "calibrated"])
+def test_a_row_is_answered_alike_alone_and_among_others(request, name, training):
+    module = toy_module() if name == "fresh" else request.getfixturevalue(name)
+    module.train(training)
+    x, _ = rows(20, seed=5)
+    with torch.no_grad():
+        together = module.predict(x)
+        for row in range(20):
+            alone = module.predict(x[row : row + 1])
+            for one, all_ in zip(alone, together, strict=True):
+                if isinstance(one, list):
+                    for a, b in zip(one, all_, strict=True):
+                        torch.testing.assert_close(a[0], b[row], atol=1e-6, rtol=0)
+                        assert a[0].argmax() == b[row].argmax()
+                else:
+                    torch.testing.assert_close(one[0], all_[row], atol=1e-6, rtol=0)
+    assert module.training == training
+    module.eval()
+
+
+def test_predicting_leaves_modes_and_statistics_alone():
+    module = toy_module().train()
+    module.network.backbone[1].eval()
+    modes = [part.training for part in module.modules()]
+    statistics = module.network.backbone[1].running_mean.clone()
+    module.predict(rows(20)[0])
+    assert [part.training for part in module.modules()] == modes
+    assert torch.equal(module.network.backbone[1].running_mean, statistics)
+
+
+def test_the_parts_of_an_answer(calibrated):
+    x, _ = rows(30, seed=6)
+    with torch.no_grad():
+        answer = calibrated.predict(x)
+        logits = calibrated(x)
+    for level, temperature, own in zip(logits, calibrated.temperatures, answer.own_probabilities, strict=True):
+        torch.testing.assert_close(own, (level / temperature).softmax(1)[:, :-1])
+        assert (own.sum(1) < 1).all()
+    expected = nested([p.log() for p in answer.own_probabilities], TAXONOMY)
+    for p, q in zip(answer.probabilities, expected, strict=True):
+        torch.testing.assert_close(p, q.exp())
+    for row in range(30):
+        depth = int(answer.depth[row])
+        path = answer.path[row].tolist()
+        assert path[depth:] == [-1] * (3 - depth)
+        confidences = [float(p[row, k]) for p, k in zip(answer.probabilities, path[:depth], strict=False)]
+        assert all(c >= calibrated.threshold for c in confidences)
+        if depth:
+            assert float(answer.path_confidence[row]) == pytest.approx(confidences[-1])
+            assert TAXONOMY.target(TAXONOMY.nodes(depth - 1)[path[depth - 1]])[:depth] == path[:depth]
+
+
+@pytest.mark.parametrize("rule", ["sum_up", "independent", sum_up])
+def test_the_combination_is_a_name_or_a_function(rule):
+    module = toy_module(combination=rule)
+    answer = module.predict(rows(5)[0])
+    function = {"sum_up": sum_up, "independent": independent}.get(rule, rule)
+    for p, q in zip(answer.probabilities, function([p.log() for p in answer.own_probabilities], TAXONOMY), strict=True):
+        torch.testing.assert_close(p, q.exp())
+
+
+# ------------------------------------------------------------------------------------------------------------- metrics
+
+
+def test_logged_keys(tmp_path):
+    module = toy_module()
+    trainer = fit(tmp_path, module)
+    per_level = {f"{level}/{name}" for level in TAXONOMY.levels for name in ("accuracy", "confidence", "ece")}
+    keys = {f"val/{key}" for key in per_level} | {
+        "val/path/accuracy",
+        "val/path/inconsistency",
+        "val/loss",
+        "train/loss",
+    }
+    assert set(trainer.callback_metrics) == keys
+    trainer.test(module, loader(seed=2), verbose=False)
+    assert set(trainer.callback_metrics) == {
+        f"test/{key}" for key in per_level | {"path/accuracy", "path/inconsistency"}
+    }
+    # By hand: the accuracy of the combined answers.
+    x, target = rows(32, seed=2)
+    answer = module.predict(x).probabilities
+    for i, level in enumerate(TAXONOMY.levels):
+        accuracy = (answer[i].argmax(1) == target[:, i]).float().mean()
+        assert float(trainer.callback_metrics[f"test/{level}/accuracy"]) == pytest.approx(float(accuracy))
+
+
+def test_levels_beyond_the_stage_are_not_measured(tmp_path):
+    logger = Recorder()
+    fit(tmp_path, toy_module(), CascadeTraining(max_epochs=1), max_epochs=-1, logger=logger)
+    seen = [{key.split("/")[1] for key in row if key.startswith("val/")} for row in logger.rows if "val/loss" in row]
+    common = {"loss", "path"}
+    assert seen == [common | {"kind"}, common | {"kind", "group"}, common | {"kind", "group", "leaf"}]
+
+
+# ---------------------------------------------------------------------------------------------------------- not finite
+
+
+def test_an_input_that_is_not_finite_is_told_with_its_place(tmp_path):
+    x, target = rows(32)
+    x[17, 3] = float("inf")
+    train = DataLoader(TensorDataset(x, target), batch_size=8)
+    cascade = CascadeTraining(max_epochs=1)
+    with pytest.raises(NonFiniteError) as error:
+        fit(tmp_path, toy_module(), cascade, train=train, max_epochs=-1)
+    for word in ("the input is not finite", "stage 1", "kind", "epoch 1", "training batch 2", "rows [1]"):
+        assert word in str(error.value)
+
+
+def test_a_loss_that_is_not_finite_is_told_with_its_place(tmp_path):
+    class Diverging(NestedLightningModule):
+        def loss(self, logits, target):
+            late = self.stage.level == 1 and self.stage.epoch == 1 and self.trainer.training
+            return super().loss(logits, target) * (float("nan") if late else 1)
+
+    with pytest.raises(NonFiniteError) as error:
+        fit(tmp_path, toy_module(Diverging), CascadeTraining(max_epochs=2), max_epochs=-1)
+    for word in ("the loss is not finite", "stage 2", "group", "epoch 2", "training batch 0", "learning rate", "clip"):
+        assert word in str(error.value)
+
+
+def test_a_validation_row_that_is_not_finite(tmp_path):
+    x, target = rows(8)
+    x[0] = float("nan")
+    validation = DataLoader(TensorDataset(x, target), batch_size=8)
+    with pytest.raises(NonFiniteError, match=r"the input is not finite.*(validat|sanity).* batch 0"):
+        fit(tmp_path, toy_module(), validation=validation)
+
+
+# --------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def same(a, b) -> bool:
+    a, b = a.state_dict(), b.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def saved(tmp_path, module):
+    fit(tmp_path, module, RunCheckpoint(), TemperatureScaling(), enable_checkpointing=True)
+    path = tmp_path / "checkpoints" / "final.ckpt"
+    torch.load(path, weights_only=True)  # which Lightning does by default
+    return path
+
+
+def test_a_module_made_in_python_comes_back(tmp_path):
+    module = toy_module(loss_weights=[1.0, 2.0, 3.0], threshold=0.25, combination="sum_up")
+    again = NestedLightningModule.load_from_checkpoint(saved(tmp_path, module), backbone=backbone())
+    assert same(module, again)
+    assert again.taxonomy == TAXONOMY
+    assert (again.threshold, again.combination) == (0.25, sum_up)
+    x, _ = rows(10)
+    assert torch.equal(module.predict(x).probabilities[2], again.predict(x).probabilities[2])
+
+
+def test_a_module_made_by_the_command_line_comes_back_whole(tmp_path):
+    main(
+        [
+            "fit",
+            "--config=recipes/digits.yaml",
+            "--data.budgets=[64,64,64]",
+            "--model.backbone.init_args.channels=[4,8]",
+            "--model.bottleneck_channels=[8,8,4]",
+            "--cascade.max_epochs=1",
+            "--rejection.steps=2",
+            "--trainer.accelerator=cpu",
+            f"--trainer.default_root_dir={tmp_path}",
+        ]
+    )
+    path = tmp_path / "checkpoints" / "final.ckpt"
+    module = NestedLightningModule.load_from_checkpoint(path, map_location="cpu")
+    assert isinstance(module.network.backbone, UNetEncoder)
+    assert isinstance(module.network.bottlenecks[0], ConvBottleneck)
+    assert module.taxonomy.levels == ("coarse", "middle", "fine")
+    weights = torch.load(path, weights_only=True)["state_dict"]
+    assert all(torch.equal(weights[name], value) for name, value in module.state_dict().items())
+    # An argument can still be replaced.
+    assert NestedLightningModule.load_from_checkpoint(path, map_location="cpu", threshold=0.1).threshold == 0.1
+
+
+class Wide(NestedLightningModule):
+    """With arguments of its own, some of which are no plain values."""
+
+    def __init__(self, taxonomy, activation, width=8, names=("a",), **arguments):
+        backbone = nn.Sequential(nn.Linear(6, width), activation)
+        backbone.out_channels = width
+        super().__init__(backbone, taxonomy, **arguments)
+        self.width, self.names = width, names
+
+
+def test_a_subclass_with_arguments_that_are_no_plain_values(tmp_path):
+    module = Wide(TAXONOMY, nn.ReLU(), width=12, bottleneck_channels=4, optimizer=lambda p: SGD(p, lr=0.1))
+    path = saved(tmp_path, module)
+    kept = torch.load(path, weights_only=True)["hyper_parameters"]
+    assert (kept["width"], kept["bottleneck_channels"]) == (12, 4)
+    assert "activation" not in kept
+    assert "optimizer" not in kept
+    again = Wide.load_from_checkpoint(path, activation=nn.ReLU())
+    assert same(module, again)
+    assert again.width == 12
+
+
+def test_a_checkpoint_of_another_taxonomy(tmp_path):
+    path = saved(tmp_path, toy_module())
+    other = Taxonomy.from_paths(["a/p/1", "a/p/2", "a/q/3", "b/r/4", "b/r/6"], levels=["kind", "group", "leaf"])
+    with pytest.raises(CheckpointError, match="trained for another taxonomy"):
+        NestedLightningModule.load_from_checkpoint(path, backbone=backbone(), taxonomy=other)
+    with pytest.raises(CheckpointError, match=r"--ckpt_path"):
+        toy_trainer(tmp_path).fit(toy_module(taxonomy=other), loader(), loader(), ckpt_path=path)
+
+
+def test_a_checkpoint_of_another_network(tmp_path):
+    path = saved(tmp_path, toy_module())
+    with pytest.raises(CheckpointError, match=r"another model.*\[4, 8\].*\[5, 8\]"):
+        toy_trainer(tmp_path).validate(toy_module(bottleneck_channels=5), loader(), ckpt_path=path)
+
+
+def test_what_the_hyper_parameters_hold():
+    module = toy_module(bottleneck_channels=[4, 4, 4], optimizer=lambda p: SGD(p, lr=0.1))
+    assert module.hparams["bottleneck_channels"] == [4, 4, 4]
+    assert module.hparams["taxonomy"] == TAXONOMY.to_dict()
+    assert not {"backbone", "optimizer", "bottleneck"} & set(module.hparams)
+    assert NestedLightningModule(backbone(), TAXONOMY.to_dict(), feature_channels=8).taxonomy == TAXONOMY

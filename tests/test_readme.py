@@ -1,0 +1,184 @@
+"""README and docs: what they show runs, and what they name exists."""
+
+import inspect
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+import yaml
+from commands import SHORT, run
+from PIL import Image
+
+from nested_lightning import HierarchicalDataModule, Taxonomy, callbacks
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHORT_TRAINING = {
+    "CascadeTraining()": "CascadeTraining(max_epochs=1)",
+    "RejectionFineTuning()": "RejectionFineTuning(steps=3)",
+}
+
+
+def blocks(language: str) -> Iterator[Any]:
+    """Yield the code blocks of one language with a name such as ``README.md:42``."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            yield pytest.param(match[1], id=f"{page.name}:{text.count(chr(10), 0, match.start()) + 1}")
+
+
+def commands(*programs: str) -> Iterator[Any]:
+    for block in blocks("bash"):
+        for line in block.values[0].replace("\\\n", " ").splitlines():
+            words = shlex.split(line)
+            if words[0] in programs:
+                yield pytest.param(words, id=f"{block.id} {' '.join(words[1:3])}")
+
+
+def block(language: str, containing: str) -> str:
+    found = [param.values[0] for param in blocks(language) if containing in param.values[0]]
+    assert found, f"no {language} block with {containing!r}"
+    return found[0]
+
+
+def image(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(len(path.as_posix())).integers(0, 255, (9, 8, 3))
+    Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the pages speak of, and the runs that their commands leave."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("animal", "bird", "eagle", "owl", "cod", "perch", "stone"):
+        for i in range(6):
+            image(root / "photos" / "train" / name / f"{i}.png")
+        image(root / "photos" / "test" / name / "0.png")
+    for i in range(3):
+        image(root / "new_photos" / f"{i}.png")
+    (root / "animals.yaml").write_text(block("yaml", "levels:"))
+    (root / "table.yaml").write_text(block("yaml", "source: table.parquet"))
+    leaves = [["animal", "bird", "owl"], ["animal", "fish", "cod"], ["stone", None, None]]
+    labels = [leaf[: 1 + i % 3] + [None] * (2 - i % 3) for i in range(60) for leaf in leaves]
+    columns = dict(zip(("kind", "family", "species"), zip(*labels, strict=True), strict=True))
+    table = datasets.Dataset.from_dict({"pixels": np.random.default_rng(0).random((180, 64)), **columns})
+    for name in ("table.parquet", "families.parquet", "species.parquet"):
+        table.to_parquet(root / name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        run("fit", "--config", "recipes/digits.yaml", *SHORT)
+        run(*next(words for words in fits() if "photos" in words), *SHORT)
+    return root
+
+
+def fits() -> list[list[str]]:
+    return [param.values[0][1:] for param in commands("lightning") if param.values[0][1] == "fit"]
+
+
+@pytest.fixture(autouse=True)
+def _in_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python(code: str) -> None:
+    for long, short in SHORT_TRAINING.items():
+        code = code.replace(long, short)
+    code = code.replace(
+        "L.Trainer(", "L.Trainer(accelerator='cpu', enable_progress_bar=False, enable_model_summary=False, "
+    )
+    exec(compile(code, "example", "exec"), {"__name__": "example"})
+
+
+def test_the_first_example_is_short() -> None:
+    lines = block("python", "CascadeTraining").splitlines()
+    assert len([line for line in lines if line and not line.startswith(("import", "from"))]) <= 20
+
+
+@pytest.mark.parametrize("words", commands("lightning", "nested-lightning"))
+def test_commands(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    if words[1] != "fit":
+        run(*words[1:])
+        return
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        run(*words[1:], "--print_config")
+    assert end.value.code == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", fits(), ids=" ".join)
+def test_the_data_of_commands_fit(words: list[str], project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(*words, "--print_config")
+    options = yaml.safe_load(capsys.readouterr().out)["data"]
+    if options["source"] == "ylecun/mnist":
+        pytest.skip("the data are on the hub")
+    assert min(HierarchicalDataModule(**options).level_counts) > 0
+
+
+def test_what_is_predicted(project: Path) -> None:
+    run(*next(param.values[0][1:] for param in commands("lightning") if "predict" in param.values[0]))
+    answers = datasets.Dataset.from_parquet(str(project / "answers" / "predictions.parquet"), keep_in_memory=True)
+    assert len(answers) == 3
+    table = (ROOT / "docs" / "own_data.md").read_text().partition("| column | meaning |")[2]
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^(\|[^|]*\|)", table, re.MULTILINE)))
+    assert set(named) <= set(answers.column_names)
+    assert {re.sub("^(family|species)", "kind", name) for name in answers.column_names} <= set(named)
+
+
+def test_what_a_run_leaves(project: Path) -> None:
+    table = (ROOT / "README.md").read_text().partition("## What a run leaves")[2].partition("\n## ")[0]
+    files = {path.relative_to(project / "runs" / "digits") for path in (project / "runs" / "digits").rglob("*.*")}
+    assert set(map(Path, re.findall(r"^\| `([^`]+)`", table, re.MULTILINE))) == files
+
+
+def test_the_taxonomy_is_what_the_text_says(project: Path) -> None:
+    for text in (param.values[0] for param in blocks("yaml") if "levels:" in param.values[0]):
+        (project / "shown.yaml").write_text(text)
+        taxonomy = Taxonomy.from_yaml(project / "shown.yaml")
+        assert -1 not in taxonomy.target(("stone",))
+        assert taxonomy.target(("animal", "bird"))[2] == -1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    anchors = {
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    }
+    for link in re.findall(r"\]\((?!http)([^)]+)\)", text):
+        assert link[1:] in anchors if link.startswith("#") else (page.parent / link).exists(), link
+    for name in re.findall(r"`((?:nested_lightning|recipes|taxonomies|docs|tests)/[\w/.]*)`", text):
+        assert (ROOT / name).exists(), name
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z]+)(?=`|$)", text, re.MULTILINE)) <= targets
+
+
+def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run("fit", "--config", "recipes/digits.yaml", "--print_config")
+    known = {"config", "help", *keys(yaml.safe_load(capsys.readouterr().out))}
+    named = {name for page in PAGES for name in re.findall(r"(?<![\w-])--([a-z][\w.]+)", page.read_text())}
+    assert named - known == set()
+
+
+def keys(options: dict[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in options.items():
+        yield above + name
+        if isinstance(value, dict):
+            yield from keys(value, f"{above}{name}.")
+
+
+def test_the_tables_of_callbacks_are_complete() -> None:
+    text = (ROOT / "docs" / "callbacks.md").read_text()
+    rows = [re.findall(r"`(\w+)`", cell) for cell in re.findall(r"^\|([^|]*)\|", text, re.MULTILINE)]
+    named = {name for row in rows for name in row}
+    assert set(callbacks.__all__) - {"Calibrator"} <= named
+    assert set(inspect.signature(callbacks.CascadeTraining).parameters) <= named
