@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from argparse import Action
 from collections.abc import Callable, Iterable
 from importlib import import_module
 
@@ -154,10 +155,15 @@ def _program(parser: ArgumentParser) -> str:
 
 
 def _nearest(key: str, parser: ArgumentParser) -> str:
-    """Compare the whole dotted key, after its last part among the options of the same group."""
+    """Compare the key's last part with the options of its group, or else the whole key with all options."""
     known = {action.dest for action in parser._actions}
-    group = key.rpartition(".")[0]
-    return suggestion(key, [k for k in known if k.rpartition(".")[0] == group]) or suggestion(key, known)
+    group, _, name = key.rpartition(".")
+    siblings = [option.rpartition(".")[2] for option in known if option.rpartition(".")[0] == group]
+    return (
+        re.sub(r"'(\w+)'", rf"'{group}.\1'", suggestion(name, siblings))
+        if siblings and group
+        else suggestion(key, known)
+    )
 
 
 def _parameters(class_path: str) -> Iterable[str]:
@@ -187,7 +193,7 @@ def _readable(types: str) -> str:
 class ShortHelp(DefaultHelpFormatter):
     """Help that does not name every class of torch where a module is expected."""
 
-    def _expand_help(self, action: object) -> str:
+    def _expand_help(self, action: Action) -> str:
         text, listed, paths = super()._expand_help(action).partition("known subclasses: ")
         names = paths.rstrip(")").split(", ")
         if len(names) > 10:

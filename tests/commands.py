@@ -35,3 +35,9 @@ def refused(capsys: pytest.CaptureFixture[str], *args: object, **classes: Any) -
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+class Engine:
+    """A class to be named in options."""
+
+    def __init__(self, power: int, fuel: str = "wood") -> None: ...

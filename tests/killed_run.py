@@ -19,7 +19,6 @@ import datasets  # noqa: F401  imported now, not in every fork
 import torch
 from lightning.pytorch.callbacks import Callback
 
-from nested_lightning import HierarchicalDataModule
 from nested_lightning.cli import main
 
 
@@ -41,11 +40,11 @@ class Kill(Callback):
         setattr(place, name, counted)
 
 
-class NoisyData(HierarchicalDataModule):
-    """The data module with an augmentation that draws from torch's generator."""
+class Noise:
+    """An augmentation that draws from torch's generator."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(augmentation=lambda x: x + 0.05 * torch.randn(x.shape), **kwargs)
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        return image + 0.05 * torch.randn(image.shape)
 
 
 class Server:
@@ -85,7 +84,7 @@ def run_and_exit(job: dict[str, Any]) -> None:
         with open(job["log"], "a") as log:
             os.dup2(log.fileno(), 1)
             os.dup2(log.fileno(), 2)
-        main(job["args"], data_class=NoisyData)
+        main(job["args"])
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)

@@ -83,10 +83,9 @@ def test_runs(recipe: str, overlay: str | None, sources: dict[str, str], tmp_pat
         data |= options(name).get("data", {})
     source = sources[data["source"]]  # of a new recipe: add its schema above
     budgets = [min(rows, 16) for rows in data["budgets"]]
-    run(
-        "fit", *(f"--config={name}" for name in configs), "--data.source", source, "--data.budgets", budgets,
-        "--data.validation", "16", "--trainer.default_root_dir", tmp_path, "--trainer.accelerator=cpu", "--trainer.num_sanity_val_steps=0", *SHORT,
-    )  # fmt: skip
+    few = ["--data.source", source, "--data.budgets", budgets, "--data.validation", "16"]
+    plain = ["--trainer.default_root_dir", tmp_path, "--trainer.accelerator=cpu", "--trainer.num_sanity_val_steps=0"]
+    run("fit", *(f"--config={name}" for name in configs), *few, *plain, *SHORT)
     saved = torch.load(tmp_path / "checkpoints" / "final.ckpt", weights_only=True)
     assert saved["state_dict"]["network.heads.2.rejection_fitted"]
     assert len(saved["callbacks"]["TemperatureScaling"]["after"]) >= 9

@@ -14,6 +14,7 @@ FIT = [
     "--config=recipes/digits.yaml",
     "--data.budgets=[96,96,96]",
     "--data.batch_size=16",
+    "--data.augmentation=killed_run.Noise",
     "--model.backbone.init_args.channels=[4,8]",
     "--model.backbone.init_args.dropout=0.1",
     "--model.bottleneck_channels=8",

@@ -10,7 +10,7 @@ from torch import Tensor
 from nested_lightning.callbacks.outputs import has_validation
 from nested_lightning.callbacks.plan import PlannedStage, plan_stages
 from nested_lightning.callbacks.reseed import reseed
-from nested_lightning.errors import ConfigurationError, DataError
+from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.stage import Stage, StageData
 
@@ -31,7 +31,8 @@ class CascadeTraining(Callback):
         stages: the levels to stop at, by name or index, coarse to fine, the finest last. None: every level (the
             paper). The finest alone is training in one go; with ``stage_data="all"`` that is the "traditional"
             scheme of Sec. 5.
-        stage_data: ``"exact"``: a stage sees the rows labelled up to its level and no further (D_i, the paper);
+        stage_data: ``"exact"``: a stage sees the rows labelled up to its level and no further (D_i, the paper), or
+            where there are none the rows labelled further;
             ``"all"``: every row, unknown levels masked out of the loss. Data loaders of one's own, without a
             :class:`~nested_lightning.data.HierarchicalDataModule`, always give what they give.
         learning_rate: None: 2e-3, halved from stage to stage (C.2); for a single stage 1e-3.
@@ -44,7 +45,6 @@ class CascadeTraining(Callback):
 
     Raises:
         ConfigurationError: values that do not fit the levels; no validation data; on resuming, other stages.
-        DataError: a stage without a training row.
     """
 
     _SAVED = ("index", "epoch", "epochs_in_all", "best", "bad_epochs", "best_state", "finished")
@@ -101,7 +101,6 @@ class CascadeTraining(Callback):
         self.plan = plan_stages(
             module.taxonomy.levels, self.stages, self.max_epochs, self.learning_rate, self.plateau_factor
         )
-        self._refuse_empty_stages(trainer, module)
         if trainer.check_val_every_n_epoch != 1:
             raise ConfigurationError(
                 "cascaded training decides after every epoch: set trainer.check_val_every_n_epoch to 1, "
@@ -230,20 +229,6 @@ class CascadeTraining(Callback):
             if parameters and not any(p.requires_grad for p in parameters):
                 part.eval()
         reseed(trainer)
-
-    def _refuse_empty_stages(self, trainer: L.Trainer, module: NestedLightningModule) -> None:
-        sizes = getattr(trainer.datamodule, "subset_sizes", None)  # type: ignore[attr-defined]
-        if sizes is None or self.stage_data == "all":
-            return
-        levels = module.taxonomy.levels
-        for stage in self.plan:
-            if sizes[stage.level] == 0:
-                found = ", ".join(f"{level}: {size}" for level, size in zip(levels, sizes, strict=True))
-                raise DataError(
-                    f"no training row is labelled up to level {levels[stage.level]!r} and no further, so its stage "
-                    f"has nothing to train on (rows per deepest known level: {found}). Set cascade.stage_data to "
-                    "'all', name only the other levels in cascade.stages, or set data.budgets"
-                )
 
 
 def _parameters(module: NestedLightningModule, level: int) -> list[Tensor]:

@@ -6,8 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import lightning as L
-import torch
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch.utils.data import DataLoader
 
 from nested_lightning.data.inputs import InputColumn, find_input_column, open_input_column
@@ -23,7 +22,7 @@ from nested_lightning.data.loaders import (
 from nested_lightning.data.partition import Partition, depths
 from nested_lightning.data.parts import Parts
 from nested_lightning.data.sources import Split
-from nested_lightning.errors import CheckpointError, ConfigurationError, DataError
+from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.plain import not_plain
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
@@ -171,16 +170,20 @@ class HierarchicalDataModule(L.LightningDataModule):
         self._load({"fit": "validation", "validate": "validation"}.get(stage, stage))
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the rows of the current stage; see :class:`StageLoader` for how it resumes."""
+        """Return the rows of the current stage; see :class:`StageLoader` for how it resumes.
+
+        A stage of ``"exact"`` rows of which there are none takes the rows labelled further instead.
+        """
         rows, stage = self._load("train"), self._stage()
-        wanted = depths(rows.targets) == stage.level + 1 if stage.data == "exact" else torch.ones(len(rows))
-        chosen = wanted.nonzero().flatten()
-        if not len(chosen):
-            raise DataError(
-                f"no training row is labelled to level {self.levels[stage.level]!r} and no further, so its "
-                f"stage has nothing to train on (rows per depth: {self.subset_sizes}). Train the stage on "
-                "all rows (cascade.data: all), or set data.budgets"
+        depth = depths(rows.targets)
+        wanted = depth == stage.level + 1 if stage.data == "exact" else depth > 0
+        if not wanted.any():
+            wanted = depth > stage.level
+            rank_zero_info(
+                f"No training row is labelled to {self.levels[stage.level]!r} and no further: its stage trains on the "
+                f"{int(wanted.sum())} rows that are labelled further"
             )
+        chosen = wanted.nonzero().flatten()
         sampler = StageSampler(chosen, self._parts.seed, self._position, *self._world())
         return make_loader(StageLoader, rows, sampler, self._batch_size, self._num_workers)
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nested_lightning.taxonomy import build, files
 from nested_lightning.errors import TaxonomyError
+from nested_lightning.taxonomy import build, files
 from nested_lightning.taxonomy.tree import Path, Tree
 
 __all__ = ["Path", "Taxonomy"]

@@ -11,8 +11,7 @@ from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
 from nested_lightning.errors import DataError
-from nested_lightning.taxonomy import nesting_report
-from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.taxonomy import Taxonomy, nesting_report
 
 TAXONOMY = Taxonomy.from_paths(["a/x/1", "a/x/2", "a/y/3", "b/z", "b/w/4"])
 COLUMNS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), min_size=1, max_size=30)
