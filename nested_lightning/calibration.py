@@ -42,8 +42,16 @@ def log_probabilities(logits: Tensor, temperature: float | Tensor = 1.0) -> Tens
     return torch.log_softmax(logits.to(dtype) / temperature, dim=-1)[..., :-1]
 
 
+def _unchanged(log_probabilities: Tensor) -> Tensor:
+    return log_probabilities
+
+
 def fit_temperature(
-    logits: Tensor, target: Tensor, method: TemperatureMethod = "ece_grid", bins: int = 15
+    logits: Tensor,
+    target: Tensor,
+    method: TemperatureMethod = "ece_grid",
+    bins: int = 15,
+    answer: Callable[[Tensor], Tensor] = _unchanged,
 ) -> float:
     """Return the temperature which calibrates one level best on held-out rows (Sec. 4.4, C.3).
 
@@ -61,6 +69,8 @@ def fit_temperature(
         target: ``LongTensor[N]``, -1 = not known, ignored.
         method: ``"ece_grid"`` or ``"nll"``.
         bins: number of bins of the calibration error, for ``"ece_grid"``.
+        answer: turns the level's log-probabilities ``[n, K]`` (float64, CPU, of the rows that are known, in their
+            order) into those to be calibrated, such as their combination with coarser levels. Default: unchanged.
 
     Returns:
         The temperature, positive and finite.
@@ -84,10 +94,10 @@ def fit_temperature(
         )
     logits, target = _known_rows(logits, target)
     if method == "nll":
-        return _minimise_nll(logits, target)
+        return _minimise_nll(lambda t: float(nll_loss(answer(log_probabilities(logits, t)), target)))
     grid: list[float] = torch.linspace(1, 3, 50, dtype=torch.float64).tolist()
     # min() keeps the first of equals: the lowest temperature.
-    return min(grid, key=lambda t: float(level_ece(log_probabilities(logits, t).exp(), target, bins)))
+    return min(grid, key=lambda t: float(level_ece(answer(log_probabilities(logits, t)).exp(), target, bins)))
 
 
 def sample_rejection(
@@ -187,11 +197,11 @@ def _known_rows(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return logits, target
 
 
-def _minimise_nll(logits: Tensor, target: Tensor) -> float:
+def _minimise_nll(nll_at: Callable[[float], float]) -> float:
     """Return the temperature with the lowest negative log-likelihood, 1 where none is better."""
 
     def nll(log_temperature: float) -> float:
-        return float(nll_loss(log_probabilities(logits, math.exp(log_temperature)), target))
+        return nll_at(math.exp(log_temperature))
 
     # The loss is convex in 1 / T, so along log T it has one valley: golden-section search finds it.
     low, high = (math.log(bound) for bound in NLL_BOUNDS)

@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import os
 import shutil
 import signal
 import subprocess
@@ -16,9 +17,10 @@ import pytest
 import torch
 import yaml
 from commands import SHORT, digits, run
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule, cli
+from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
 from nested_lightning.quiet import quietly
 
 
@@ -195,13 +197,37 @@ def test_max_epochs_stops_anywhere(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoints" / "last.ckpt").exists()
 
 
-def test_wandb_writes_offline_under_the_promised_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wandb = pytest.importorskip("wandb")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # where no account is configured
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC"):
-        monkeypatch.delenv(name, raising=False)
-    run("fit", *digits(tmp_path / "run"), "--trainer.logger=WandbLogger", "--trainer.logger.save_dir", tmp_path)
-    wandb.teardown()
+@pytest.mark.parametrize(("mode", "logged_in", "offline"), [
+    (None, False, True), (None, True, False), ("online", False, False),
+])  # fmt: skip
+def test_wandb_stays_offline_unless_it_is_configured(
+    mode: str | None, logged_in: bool, offline: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    fake = SimpleNamespace(
+        login=lambda **options: logged_in,
+        Settings=lambda mode: mode,
+        setup=asked.append,
+    )
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if mode:
+        monkeypatch.setenv("WANDB_MODE", mode)
+    wandb_logger = WandbLogger.__new__(WandbLogger)
+    keep_wandb_offline([None, RunCSVLogger(tmp_path)])
+    assert asked == []
+    keep_wandb_offline([RunCSVLogger(tmp_path), wandb_logger])
+    assert asked == ["offline"] * offline
+
+
+@pytest.mark.slow
+def test_wandb_writes_the_promised_keys(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    command = [sys.executable, "-m", "nested_lightning", "fit", *digits(tmp_path / "run"), "--trainer.logger=WandbLogger",
+               "--trainer.logger.save_dir", str(tmp_path)]  # fmt: skip
+    unset = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "NETRC"))}
+    done = subprocess.run(command, env={**unset, "HOME": str(tmp_path / "home")}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     (written,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
     for level in ("coarse", "middle", "fine"):
         for name in ("accuracy", "confidence", "ece"):

@@ -1,10 +1,12 @@
 """Temperature scaling (Sec. 4.4, C.3): the second step of calibration."""
 
+from functools import partial
 from typing import Literal
 
 import lightning as L
+from torch import Tensor
 
-from nested_lightning.calibration import fit_temperature
+from nested_lightning.calibration import fit_temperature, log_probabilities
 from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.callbacks.outputs import Outputs
 from nested_lightning.module import NestedLightningModule
@@ -12,6 +14,10 @@ from nested_lightning.module import NestedLightningModule
 
 class TemperatureScaling(Calibrator):
     """Fit one temperature per level on the validation data, never on test data.
+
+    What is calibrated is the answer that is given: level by level, coarse to fine, the temperature is sought that
+    fits the level combined with the coarser ones. Fitted to its head alone, a level would come out too sure, since
+    Eq. 2 divides the mass that its rejection class holds away again.
 
     Args:
         method: ``"ece_grid"``: the one of 50 temperatures between 1 and 3 with the least calibration error (C.3);
@@ -28,7 +34,16 @@ class TemperatureScaling(Calibrator):
         self.bins = bins
 
     def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
+        target = validation.target.cpu()
+        calibrated: list[Tensor] = []
         for i, logits in enumerate(validation.logits(module)):
-            module.temperatures[i] = fit_temperature(
-                logits.detach(), validation.target[:, i], method=self.method, bins=self.bins
-            )
+            logits = logits.detach().cpu().double()
+            known = target[:, i] >= 0
+            answer = partial(_answer, module, [coarser[known] for coarser in calibrated])
+            temperature = fit_temperature(logits[known], target[known, i], self.method, self.bins, answer)
+            module.temperatures[i] = temperature
+            calibrated.append(log_probabilities(logits, temperature))
+
+
+def _answer(module: NestedLightningModule, coarser: list[Tensor], own: Tensor) -> Tensor:
+    return module.combination([*coarser, own], module.taxonomy)[-1]

@@ -9,6 +9,7 @@ from toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 from nested_lightning.calibration import fit_temperature, log_probabilities, sample_rejection
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, TemperatureScaling
 from nested_lightning.callbacks.calibrator import Calibrator
+from nested_lightning.combination import nested
 from nested_lightning.errors import CalibrationError
 from nested_lightning.metrics.functional import level_accuracy, level_confidence, level_ece
 
@@ -115,7 +116,14 @@ def test_rejection_uses_only_the_rows_known_at_a_level(tmp_path):
 def test_temperatures_are_those_of_the_validation_data(tmp_path, method):
     module, _, changed = fit(tmp_path, TemperatureScaling(method, bins=10), max_epochs=10)
     logits, target = outputs(module, VALIDATION)
-    expected = [fit_temperature(z, target[:, i], method, bins=10) for i, z in enumerate(logits)]
+    expected, coarser = [], []
+    for i, z in enumerate(logits):
+        expected.append(
+            fit_temperature(
+                z, target[:, i], method, 10, lambda own, i=i: nested([*coarser[:i], own], module.taxonomy)[-1]
+            )
+        )
+        coarser.append(log_probabilities(z.double(), expected[-1]))
     torch.testing.assert_close(module.temperatures, torch.tensor(expected))
     assert changed == {"temperatures"}
 

@@ -7,6 +7,7 @@ from toy import backbone, loader, toy_module, toy_trainer
 from witnesses import Diary, Scripted, copy_of, fit, same, uneven
 
 from nested_lightning.callbacks import CascadeTraining
+from nested_lightning.errors import DataError
 
 
 def level_of(network, name: str) -> int:
@@ -165,7 +166,14 @@ def test_data_loaders_of_ones_own_give_what_they_give(tmp_path):
     assert [len(diary.inputs[level]) for level in range(3)] == [24, 24, 24]
 
 
-def test_a_stage_without_rows_takes_those_labelled_further(tmp_path):
+def test_a_stage_without_rows_of_its_own_takes_those_labelled_further(tmp_path):
     diary = Diary()
     toy_trainer(tmp_path, CascadeTraining(max_epochs=1), diary).fit(toy_module(), uneven(20, 0, 10))
     assert diary.inputs == {0: set(range(20)), 1: set(range(20, 30)), 2: set(range(20, 30))}
+
+
+def test_a_level_that_no_row_is_labelled_to(tmp_path):
+    with pytest.raises(DataError) as error:
+        toy_trainer(tmp_path, CascadeTraining()).fit(toy_module(), uneven(20, 10, 0))
+    for word in ("'leaf'", "20, 10, 0", "data.budgets"):
+        assert word in str(error.value)
