@@ -27,6 +27,8 @@ _MESSAGES = (
 )
 _WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own use of torch
+    r"It is recommended to use `self\.log\('(val|test|cascade)/.*sync_dist",  # the same on every process already
+    r"Grad strides do not match bucket view strides",  # torch's own, under DistributedDataParallel
     r"The number of training batches .* is smaller than the logging interval",  # we log per epoch
     r".* does not have many workers",  # rows are in memory: workers would slow them down
     r"The dirpath has changed from",  # predictions need not be made in the folder of the run
@@ -38,7 +40,7 @@ _HERE = os.path.dirname(__file__) + os.sep
 
 class _Uninformative(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(_MESSAGES)
+        return not any(text in record.getMessage() for text in _MESSAGES)
 
 
 @contextmanager

@@ -56,11 +56,8 @@ def _unknown_command(match: re.Match[str], message: str, parser: ArgumentParser)
 
 
 def _no_command(match: re.Match[str], message: str, parser: ArgumentParser) -> tuple[str, str]:
-    commands = ", ".join(match[1].split(","))
-    return (
-        "",
-        f"the command is missing, one of {commands}, before the options, as in nested-lightning fit --config FILE",
-    )
+    text = f"the command is missing, one of {match[1].replace(',', ', ')}, before the options, as in "
+    return "", f"{text}nested-lightning fit --config FILE"
 
 
 def _unknown_class(match: re.Match[str], message: str, parser: ArgumentParser) -> tuple[str, str]:
@@ -116,10 +113,10 @@ def _wrong_value(match: re.Match[str], message: str, parser: ArgumentParser) -> 
     subtypes = re.search(r"Subtypes: \[(.*?)\]\n", message)
     value = re.findall(r"(?:Got|Given) value: (.*?)\s*$", message, re.MULTILINE)[-1]
     shown = value if value.startswith(("[", "{")) else repr(value)
-    hint = (
-        ". Classes are given by their import path, as in package.module.Class" if "dot import path" in message else ""
-    )
-    return key, f"option '{key}' cannot be {shown}: expected {_readable(subtypes[1] if subtypes else match[1])}{hint}"
+    text = f"option '{key}' cannot be {shown}: expected {_readable(subtypes[1] if subtypes else match[1])}"
+    if "dot import path" in message:
+        text += ". Classes are given by their import path, as in package.module.Class"
+    return key, text
 
 
 _RULES: tuple[tuple[str, Rule], ...] = (
@@ -159,11 +156,8 @@ def _nearest(key: str, parser: ArgumentParser) -> str:
     known = {action.dest for action in parser._actions}
     group, _, name = key.rpartition(".")
     siblings = [option.rpartition(".")[2] for option in known if option.rpartition(".")[0] == group]
-    return (
-        re.sub(r"'(\w+)'", rf"'{group}.\1'", suggestion(name, siblings))
-        if siblings and group
-        else suggestion(key, known)
-    )
+    near = suggestion(name, siblings) if group else ""
+    return re.sub(r"'(\w+)'", rf"'{group}.\1'", near) if near else suggestion(key, known)
 
 
 def _parameters(class_path: str) -> Iterable[str]:

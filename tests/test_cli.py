@@ -223,8 +223,8 @@ def test_wandb_stays_offline_unless_it_is_configured(
 @pytest.mark.slow
 def test_wandb_writes_the_promised_keys(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
-    command = [sys.executable, "-m", "nested_lightning", "fit", *digits(tmp_path / "run"), "--trainer.logger=WandbLogger",
-               "--trainer.logger.save_dir", str(tmp_path)]  # fmt: skip
+    command = [sys.executable, "-m", "nested_lightning", "fit", *digits(tmp_path / "run")]
+    command += ["--trainer.logger=WandbLogger", "--trainer.logger.save_dir", str(tmp_path)]
     unset = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "NETRC"))}
     done = subprocess.run(command, env={**unset, "HOME": str(tmp_path / "home")}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -328,10 +328,10 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.splitlines() == [
-        "error: unknown option 'cascade.patiense'. Did you mean 'cascade.patience' or 'cascade.plateau_patience'? "
-        "All options: nested-lightning fit --help"
-    ]
+    assert done.stderr == (
+        "error: unknown option 'cascade.patiense'. Did you mean 'cascade.patience'? "
+        "All options: nested-lightning fit --help\n"
+    )
 
 
 @pytest.mark.slow

@@ -81,6 +81,7 @@ def expect(message: str, *parts: str) -> None:
     (["--data.batchsize=3"], ["unknown option 'data.batchsize'", "'data.batch_size'"]),
     (["--model.threshhold=3"], ["unknown option 'model.threshhold'", "'model.threshold'"]),
     (["--cascade.patiense=3"], ["unknown option 'cascade.patiense'", "'cascade.patience'"]),
+    (["--trainer.patience=3"], ["unknown option 'trainer.patience'", "'cascade.patience'"]),
     (["--model.backbone.chanels=[3]"], ["unknown option 'chanels' of 'model.backbone'", "mean 'channels'", "It takes"]),
     (["--model.optimizer=torch.optim.SGD", "--model.optimizer.momentun=1"], ["'momentun'", "'momentum'"]),
     (["--optimizer=Adam"], ["unknown option 'optimizer'", "'model.optimizer'"]),
@@ -231,7 +232,6 @@ def options(*args: str) -> Any:
     (options("--data.budgets", "[10, 0]"), ["no training row has a label at level 'species'"]),
     (options("--data.validation", "64"), ["data.validation=64", "ask for fewer"]),
     (options("--data.validation", "0"), ["no validation data", "data.validation"]),
-    (options("--data.validation", "0", "--cascade", "null"), ["cascade"]),
     (options("--data.taxonomy", "3"), ["taxonomy", "3"]),
 ])  # fmt: skip
 def test_wrong_data(change: Any, parts: list[str], problem: Path, capsys: pytest.CaptureFixture[str]) -> None:
