@@ -89,8 +89,7 @@ def fit_temperature(
     if method not in get_args(TemperatureMethod):
         known = get_args(TemperatureMethod)
         raise ConfigurationError(
-            f"{method!r} is no way to fit a temperature; known are {', '.join(known)}."
-            f"{suggestion(method, known)}"
+            f"{method!r} is no way to fit a temperature; known are {', '.join(known)}.{suggestion(method, known)}"
         )
     logits, target = _known_rows(logits, target)
     if method == "nll":
@@ -191,8 +190,7 @@ def _known_rows(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         raise NonFiniteError("the logits to calibrate hold NaN or infinite values: training has diverged")
     if (logits >= 0).all() and (logits.sum(dim=1) - 1).abs().max() < 1e-3:
         raise CalibrationError(
-            "the logits to calibrate are probabilities (every row sums to 1): "
-            "pass the outputs before the softmax"
+            "the logits to calibrate are probabilities (every row sums to 1): pass the outputs before the softmax"
         )
     return logits, target
 

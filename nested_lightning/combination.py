@@ -83,9 +83,7 @@ def mean(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) -> list[Tensor
     _check(log_probabilities, taxonomy)
     n_levels = len(log_probabilities)
     return [
-        torch.logsumexp(_opinions(log_probabilities, taxonomy, level), dim=0)
-        .sub(math.log(n_levels))
-        .clamp(max=0)
+        torch.logsumexp(_opinions(log_probabilities, taxonomy, level), dim=0).sub(math.log(n_levels)).clamp(max=0)
         for level in range(n_levels)
     ]
 
@@ -118,9 +116,7 @@ def majority_vote(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) -> li
     favourites = [level.argmax(dim=1) for level in log_probabilities]
     refined = []
     for level, own in enumerate(log_probabilities):
-        votes = torch.stack([_votes(f, voter, level, taxonomy) for voter, f in enumerate(favourites)]).sum(
-            dim=0
-        )
+        votes = torch.stack([_votes(f, voter, level, taxonomy) for voter, f in enumerate(favourites)]).sum(dim=0)
         # Half a vote at most: breaks ties and nothing else.
         winner = (votes + own.exp() / 2).argmax(dim=1, keepdim=True)
         share = votes.gather(1, winner).to(own.dtype) / len(favourites)

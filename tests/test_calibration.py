@@ -55,9 +55,7 @@ def test_half_precision_logits_give_single_precision():
 @given(seed=st.integers(0, 10**6), temperature=st.floats(0.05, 20))
 def test_temperature_never_changes_the_answer(seed, temperature):
     logits = torch.randn(20, 6, generator=generator(seed))
-    assert torch.equal(
-        log_probabilities(logits, temperature).argmax(dim=1), log_probabilities(logits).argmax(dim=1)
-    )
+    assert torch.equal(log_probabilities(logits, temperature).argmax(dim=1), log_probabilities(logits).argmax(dim=1))
 
 
 # ---- fitting ----
@@ -189,9 +187,7 @@ def test_refuses_an_unknown_method():
 def test_sphere_is_uniform(dim):
     samples = sample_rejection(4000, dim, "sphere", generator())
     torch.testing.assert_close(samples.norm(dim=1), torch.ones(4000))
-    torch.testing.assert_close(
-        samples.mean(dim=0), torch.zeros(dim), atol=0.08 / math.sqrt(dim) + 0.01, rtol=0
-    )
+    torch.testing.assert_close(samples.mean(dim=0), torch.zeros(dim), atol=0.08 / math.sqrt(dim) + 0.01, rtol=0)
     # On the sphere a coordinate, moved to [0, 1], follows a beta distribution; every axis alike.
     for axis in (0, dim - 1):
         moved = (samples[:, axis].numpy() + 1) / 2

@@ -45,9 +45,7 @@ def cases(draw):
     taxonomy = random_taxonomy(rng, draw(st.integers(2, 8)))
     given_levels = draw(st.integers(1, taxonomy.n_levels))
     rows = draw(st.integers(1, 4))
-    return taxonomy, [
-        [random_probabilities(rng, k) for _ in range(rows)] for k in taxonomy.sizes[:given_levels]
-    ]
+    return taxonomy, [[random_probabilities(rng, k) for _ in range(rows)] for k in taxonomy.sizes[:given_levels]]
 
 
 def apply(rule, probabilities, taxonomy):
@@ -290,9 +288,7 @@ def test_path_equals_the_loop(rule, case, threshold):
     path, depth, confidence = consistent_path(refined, taxonomy, threshold)
     assert path.dtype == depth.dtype == torch.long
     for i in range(len(path)):
-        row = [
-            dict(zip(taxonomy.nodes(n), lp[i].exp().tolist(), strict=True)) for n, lp in enumerate(refined)
-        ]
+        row = [dict(zip(taxonomy.nodes(n), lp[i].exp().tolist(), strict=True)) for n, lp in enumerate(refined)]
         expected = loop_path(taxonomy, row, threshold)
         assert (path[i].tolist(), depth[i].item()) == expected[:2]
         assert confidence[i].item() == pytest.approx(expected[2], abs=1e-12)

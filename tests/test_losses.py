@@ -45,9 +45,7 @@ def loss_by_loops(logits, target, weights):
 )
 def test_equals_the_double_sum(seed, rows, n, weights, rejection):
     logits, target = batch(seed, rows, rejection=rejection)
-    loss = nested_loss(
-        logits[:n], target, None if weights is None else torch.tensor(weights, dtype=torch.float64)
-    )
+    loss = nested_loss(logits[:n], target, None if weights is None else torch.tensor(weights, dtype=torch.float64))
     assert loss.item() == pytest.approx(loss_by_loops(logits[:n], target, weights or [1.0] * n), abs=1e-12)
 
 
@@ -61,9 +59,7 @@ def test_equals_the_stage_loss_where_everything_is_known():
 def test_level_losses_are_the_terms_of_the_loss():
     logits, target = batch(1, 8)
     weights = torch.tensor([1.0, 1.5, 3.0], dtype=torch.float64)
-    torch.testing.assert_close(
-        (level_losses(logits, target) * weights).sum(), nested_loss(logits, target, weights)
-    )
+    torch.testing.assert_close((level_losses(logits, target) * weights).sum(), nested_loss(logits, target, weights))
 
 
 def test_gradient_of_a_row_does_not_reach_levels_where_it_is_unknown():

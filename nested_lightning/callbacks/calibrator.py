@@ -70,9 +70,7 @@ class Calibrator(Callback, ABC):
         self.after = measure(module, measured)
         rank_zero_info(f"{type(self).__name__}: done")
 
-    def _measured(
-        self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs
-    ) -> tuple[str, Outputs]:
+    def _measured(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> tuple[str, Outputs]:
         loader = test_loader(trainer)
         return ("val", validation) if loader is None else ("test", run_network(trainer, module, loader))
 

@@ -117,9 +117,7 @@ class CascadeTraining(Callback):
             self._cap, loop.max_epochs = loop.max_epochs, -1
         self._enter(module)
 
-    def on_load_checkpoint(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
-    ) -> None:
+    def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         # Before the strategy is set up: DDP then wraps, and the optimizer holds, what trains in the saved stage.
         saved = checkpoint["callbacks"].get(self.state_key)
         if trainer.state.fn != "fit" or saved is None:

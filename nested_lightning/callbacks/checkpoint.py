@@ -81,13 +81,9 @@ class RunCheckpoint(ModelCheckpoint):
             self._save(trainer, "final.ckpt")
         self._save(trainer, "last.ckpt")
 
-    def on_exception(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
-    ) -> None:
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if trainer.global_step > 0 and os.path.exists(self.last_model_path):
-            rank_zero_info(
-                f"Interrupted. To go on from {self.last_model_path}, add --ckpt_path last to the command."
-            )
+            rank_zero_info(f"Interrupted. To go on from {self.last_model_path}, add --ckpt_path last to the command.")
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -101,9 +97,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         CheckpointError: a checkpoint cannot be written, is missing, or cannot be read.
     """
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         target = Path(path)
         beside = target.with_name(f"{target.name}.tmp")
         try:

@@ -79,7 +79,5 @@ def _per_stage(name: str, value: T | Sequence[T] | None, default: Sequence[T], n
     if not isinstance(value, Sequence):
         return [value] * n
     if len(value) != n:
-        raise ConfigurationError(
-            f"cascade.{name} has {len(value)} values for {n} stages: give one, or one per stage"
-        )
+        raise ConfigurationError(f"cascade.{name} has {len(value)} values for {n} stages: give one, or one per stage")
     return value

@@ -65,8 +65,6 @@ def prediction_columns(taxonomy: Taxonomy, predictions: Sequence[Prediction]) ->
         "/".join(taxonomy.nodes(depth - 1)[path[depth - 1]]) if depth else ""
         for path, depth in zip(paths, depths, strict=True)
     ]
-    columns["path_confidence"] = torch.cat(
-        [prediction.path_confidence for prediction in predictions]
-    ).tolist()
+    columns["path_confidence"] = torch.cat([prediction.path_confidence for prediction in predictions]).tolist()
     columns["depth"] = depths
     return columns

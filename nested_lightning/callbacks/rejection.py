@@ -67,9 +67,7 @@ class RejectionFineTuning(Calibrator):
             generator = torch.Generator().manual_seed(run_seed() * 1000 + i)
             self._fine_tune(head, train.embeddings[i][known], train.target[known, i], generator)
 
-    def _fine_tune(
-        self, head: BottleneckHead, rows: Tensor, labels: Tensor, generator: torch.Generator
-    ) -> None:
+    def _fine_tune(self, head: BottleneckHead, rows: Tensor, labels: Tensor, generator: torch.Generator) -> None:
         dim, rejection = rows.shape[1], head.linear.out_features - 1
         n_synthetic = round(self.samples * rejection_count(len(rows), dim))
         synthetic = sample_rejection(n_synthetic, dim, self.distribution, generator=generator).to(rows)

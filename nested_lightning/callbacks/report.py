@@ -44,9 +44,7 @@ class Report(Callback):
 
 
 def _table(levels: tuple[str, ...], split: str, before: dict[str, float], after: dict[str, float]) -> Table:
-    table = Table(
-        title=f"{'test' if split == 'test' else 'validation'} data, in %, after (before) calibration"
-    )
+    table = Table(title=f"{'test' if split == 'test' else 'validation'} data, in %, after (before) calibration")
     table.add_column("level")
     names = ("accuracy", "confidence", "ece")
     for name in names:

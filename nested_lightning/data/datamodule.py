@@ -206,9 +206,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         """
         rows = self._load(part)
         plain = TensorRows(rows.inputs, rows.targets, self._transform)
-        return make_loader(
-            DataLoader, plain, RankSampler(len(plain)), self._eval_batch_size, self._num_workers
-        )
+        return make_loader(DataLoader, plain, RankSampler(len(plain)), self._eval_batch_size, self._num_workers)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rows depend on besides the arguments: seed and input shape."""
@@ -241,9 +239,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         return self._rows[part]
 
     def _inputs(self, split: Split, shape: tuple[int, ...] | None = None) -> InputColumn:
-        return open_input_column(
-            split, self._input_column or find_input_column(split), self._image_size, shape
-        )
+        return open_input_column(split, self._input_column or find_input_column(split), self._image_size, shape)
 
     def _stage(self) -> Stage:
         last = self.taxonomy.n_levels - 1

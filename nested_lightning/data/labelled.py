@@ -120,9 +120,7 @@ class LabelledSource:
                 "list of columns, one for each level, coarse to fine"
             )
         if self._levels is not None and len(self._levels) != len(columns):
-            raise ConfigurationError(
-                f"data.levels={self._levels} must name each of data.label_columns={columns}"
-            )
+            raise ConfigurationError(f"data.levels={self._levels} must name each of data.label_columns={columns}")
         names = sorted(self.splits, key=lambda name: (*_SPLIT_ORDER, name).index(name))
         splits = [self.splits[name] for name in names]
         for column in columns:

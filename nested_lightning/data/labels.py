@@ -32,9 +32,7 @@ def taxonomy_of_columns(
         return Taxonomy.from_columns(cells, allow_repeated_names=allow_repeated_names)
     except TaxonomyError as error:
         starts = accumulate((len(table.rows) for table in tables), initial=0)
-        places = [
-            f"{table.where()} from row {start} on" for table, start in zip(tables, starts, strict=False)
-        ]
+        places = [f"{table.where()} from row {start} on" for table, start in zip(tables, starts, strict=False)]
         raise TaxonomyError(f"{error}. The rows are counted through: {'; '.join(places)}") from None
 
 

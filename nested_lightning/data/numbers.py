@@ -98,11 +98,7 @@ def _regular(cells: "pa.Array") -> np.ndarray | None:
 
     cells = cells.storage if isinstance(cells, pa.ExtensionArray) else cells
     shape = [len(cells)]
-    while (
-        pa.types.is_list(cells.type)
-        or pa.types.is_large_list(cells.type)
-        or pa.types.is_fixed_size_list(cells.type)
-    ):
+    while pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type) or pa.types.is_fixed_size_list(cells.type):
         lengths = pc.list_value_length(cells).unique().to_pylist()
         if cells.null_count or len(lengths) != 1:
             return None

@@ -117,9 +117,7 @@ def partition(
         picked = rows[stratified_sample(targets[rows], n, generator_from("partition", seed, name))]
         rows = rows[~torch.isin(rows, picked)]
         carved.append(picked)
-    subsets = (
-        _by_depth(targets, rows) if budgets is None else _by_budget(targets, rows, seed, levels, budgets)
-    )
+    subsets = _by_depth(targets, rows) if budgets is None else _by_budget(targets, rows, seed, levels, budgets)
     return Partition(subsets, validation=carved[1], test=carved[0])
 
 
@@ -147,9 +145,7 @@ def _by_budget(
     for i in reversed(range(len(levels))):
         pool = rows[depth[rows] > i]
         if budgets[i] > len(pool):
-            there = ", ".join(
-                f"{int((depth[rows] == d + 1).sum())} to {name}" for d, name in enumerate(levels)
-            )
+            there = ", ".join(f"{int((depth[rows] == d + 1).sum())} to {name}" for d, name in enumerate(levels))
             raise BudgetError(
                 f"data.budgets={list(budgets)}: {budgets[i]} rows labelled to level {levels[i]!r} are asked "
                 f"for, but only {len(pool)} are left (after validation, test and finer levels the rows "

@@ -109,7 +109,5 @@ class Parts:
             if name in self._data.splits:
                 return name
         if len(self._data.splits) > 1:
-            self._data.split(
-                "predict", "name the split to answer 'predict' or 'test', or give its file alone"
-            )
+            self._data.split("predict", "name the split to answer 'predict' or 'test', or give its file alone")
         return next(iter(self._data.splits))

@@ -186,12 +186,7 @@ def _unreadable(source: str, path: Path, error: Exception) -> DataError:
 
 def _is_parquet(path: Path) -> bool:
     with path.open("rb") as file:
-        return (
-            file.read(4) == b"PAR1"
-            and path.stat().st_size >= 12
-            and file.seek(-4, 2) > 0
-            and file.read() == b"PAR1"
-        )
+        return file.read(4) == b"PAR1" and path.stat().st_size >= 12 and file.seek(-4, 2) > 0 and file.read() == b"PAR1"
 
 
 def _digits() -> "datasets.Dataset":

@@ -45,9 +45,7 @@ def reliability_diagram(bins: Tensor, ax: Any = None) -> tuple[Any, Any]:
         zorder=3,
     )
     ax.plot([0, 1], [0, 1], "--", color="black", label="perfect calibration")
-    for centre, height, count in zip(
-        centres.tolist(), accuracy.tolist(), counts[filled].tolist(), strict=True
-    ):
+    for centre, height, count in zip(centres.tolist(), accuracy.tolist(), counts[filled].tolist(), strict=True):
         ax.annotate(
             f"{count:.0f}",
             (centre, height),

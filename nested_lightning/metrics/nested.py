@@ -90,10 +90,7 @@ class NestedMetrics(Metric):
                 f"{n_levels} levels and a target [B, {n_levels}]; "
                 f"got {n} levels and {tuple(target.shape)}"
             )
-        parts = [
-            reliability_bins(p.exp(), target[:, i], self.bins.shape[1])
-            for i, p in enumerate(log_probabilities)
-        ]
+        parts = [reliability_bins(p.exp(), target[:, i], self.bins.shape[1]) for i, p in enumerate(log_probabilities)]
         unseen = [torch.zeros_like(parts[0])] * (n_levels - n)
         answers = torch.stack([p.argmax(dim=1) for p in log_probabilities], dim=1)
         parents = [self.taxonomy.parents(level, target.device) for level in range(1, n)]

@@ -123,13 +123,9 @@ class _Document:
             with open(self.file, encoding="utf-8-sig") as file:
                 root = yaml.compose(file.read(), Loader=loader)
         except OSError as error:
-            raise TaxonomyError(
-                f"cannot read the taxonomy {self.file}: {error.strerror}. Check the path"
-            ) from None
+            raise TaxonomyError(f"cannot read the taxonomy {self.file}: {error.strerror}. Check the path") from None
         except UnicodeDecodeError as error:
-            raise TaxonomyError(
-                f"{self.file} is no text in UTF-8 ({error.reason}). Save it as UTF-8"
-            ) from None
+            raise TaxonomyError(f"{self.file} is no text in UTF-8 ({error.reason}). Save it as UTF-8") from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""

@@ -53,19 +53,11 @@ class NestingReport:
             if labels:
                 shown = ", ".join(map(str, labels[:8])) + (", ..." if len(labels) > 8 else "")
                 lines.append(f"labels of '{fine}' that occur with more than one '{level}': {shown}")
-        kind = (
-            "strictly nested"
-            if self.strictly_nested
-            else "nested, not strictly"
-            if self.nested
-            else "not nested"
-        )
+        kind = "strictly nested" if self.strictly_nested else "nested, not strictly" if self.nested else "not nested"
         return "\n".join([*lines, f"the labels are {kind}"])
 
 
-def nesting_report(
-    targets: Tensor, levels: Sequence[str] | None = None, counts: Tensor | None = None
-) -> NestingReport:
+def nesting_report(targets: Tensor, levels: Sequence[str] | None = None, counts: Tensor | None = None) -> NestingReport:
     """Measure whether labels are nested (Definition 1) and strictly nested (Definition 2).
 
     The columns may hold any integer labels, also such that are not nested: that is what is tested. For the

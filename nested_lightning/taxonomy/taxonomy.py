@@ -89,9 +89,7 @@ class Taxonomy(Tree):
         return {"levels": list(self.levels), "leaves": [list(path) for path in self.short_leaves]}
 
     @classmethod
-    def from_paths(
-        cls, paths: Iterable[str], levels: Sequence[str] | None = None, separator: str = "/"
-    ) -> Taxonomy:
+    def from_paths(cls, paths: Iterable[str], levels: Sequence[str] | None = None, separator: str = "/") -> Taxonomy:
         """Build from leaf paths written as text.
 
         Args:
@@ -109,9 +107,7 @@ class Taxonomy(Tree):
         return cls(build.numbered_levels(leaves) if levels is None else levels, leaves)
 
     @classmethod
-    def from_parents(
-        cls, edges: Iterable[tuple[str, str | None]], levels: Sequence[str] | None = None
-    ) -> Taxonomy:
+    def from_parents(cls, edges: Iterable[tuple[str, str | None]], levels: Sequence[str] | None = None) -> Taxonomy:
         """Build from pairs (child, parent) in any order; here every name is one node.
 
         Args:
@@ -129,9 +125,7 @@ class Taxonomy(Tree):
         return cls(build.numbered_levels(leaves) if levels is None else levels, leaves)
 
     @classmethod
-    def from_columns(
-        cls, columns: Mapping[str, Iterable[str | None]], allow_repeated_names: bool = False
-    ) -> Taxonomy:
+    def from_columns(cls, columns: Mapping[str, Iterable[str | None]], allow_repeated_names: bool = False) -> Taxonomy:
         """Build from the label columns of a table, one column per level, coarse to fine.
 
         An empty cell (``None``, NaN, blank text) is an unknown label. A label that occurs in no row together
@@ -223,9 +217,7 @@ class Taxonomy(Tree):
                 f"{self.sizes[level] - 1}, or -1 for unknown"
             )
         unknown = [-1] * self.n_levels  # the last row, so that the index -1 picks it
-        rows = self._cached(
-            ("lift", level), labels.device, lambda: [*map(self.target, self.nodes(level)), unknown]
-        )
+        rows = self._cached(("lift", level), labels.device, lambda: [*map(self.target, self.nodes(level)), unknown])
         return rows[labels]
 
     def sum_up(self, probabilities: Tensor, level: int, to: int) -> Tensor:
@@ -272,9 +264,7 @@ class Taxonomy(Tree):
     def _tables(self) -> dict[tuple[Hashable, ...], Tensor]:
         return {}
 
-    def _cached(
-        self, key: tuple[Hashable, ...], device: torch.device, rows: Callable[[], list[Any]]
-    ) -> Tensor:
+    def _cached(self, key: tuple[Hashable, ...], device: torch.device, rows: Callable[[], list[Any]]) -> Tensor:
         if (*key, device) not in self._tables:
             with torch.inference_mode(False):  # a table made during validation must also serve in training
                 self._tables[(*key, device)] = torch.tensor(rows(), dtype=torch.long, device=device)

@@ -160,9 +160,7 @@ def test_two_sources_of_different_depth() -> None:
     fine = vectors(8, kind=["even", "odd"] * 4).rename_column("label", "name")
     coarse = vectors(6, kind=["even", "odd"] * 3).remove_columns("label")
     data = module([fine, coarse], taxonomy=None, label_columns=["kind", "name"], validation=0)
-    assert data.taxonomy == Taxonomy(
-        ["kind", "name"], [["even", "0"], ["odd", "1"], ["even", "2"], ["odd", "3"]]
-    )
+    assert data.taxonomy == Taxonomy(["kind", "name"], [["even", "0"], ["odd", "1"], ["even", "2"], ["odd", "3"]])
     assert (data.subset_sizes, data.level_counts) == ([6, 8], [14, 8])
     assert data.val_dataloader() == []
 
@@ -254,9 +252,7 @@ def test_prediction_follows_the_channels_of_training() -> None:
         (ConfigurationError, "fit", {"batch_size": 0}, ["data.batch_size", "at least 1"]),
     ],
 )
-def test_failures(
-    error: type[NestedLightningError], stage: str, kwargs: dict[str, Any], parts: list[str]
-) -> None:
+def test_failures(error: type[NestedLightningError], stage: str, kwargs: dict[str, Any], parts: list[str]) -> None:
     with pytest.raises(error) as caught:
         module(**kwargs).setup(stage)
     for part in parts:
@@ -269,9 +265,7 @@ def test_str_reads_nothing() -> None:
 
 def test_mnist(data_dir: Path) -> None:
     source = data_dir / "mnist"
-    data = HierarchicalDataModule(
-        source, "taxonomies/mnist.yaml", budgets=[40, 30, 30], validation=50, seed=0
-    )
+    data = HierarchicalDataModule(source, "taxonomies/mnist.yaml", budgets=[40, 30, 30], validation=50, seed=0)
     data.setup("fit")
     inputs, targets = everything(data.labelled_dataloader())
     assert inputs.shape == (100, 1, 28, 28)

@@ -53,9 +53,7 @@ def test_modes_follow_the_first_image(mode: str) -> None:
     assert np.array_equal(grey.read(torch.tensor([1]))[0, 0].numpy(), np.asarray(other.convert("L")))
     colour = column([rgb(0), other])
     assert colour.shape == (3, 5, 4)
-    assert np.array_equal(
-        colour.read(torch.tensor([1]))[0].permute(1, 2, 0).numpy(), np.asarray(other.convert("RGB"))
-    )
+    assert np.array_equal(colour.read(torch.tensor([1]))[0].permute(1, 2, 0).numpy(), np.asarray(other.convert("RGB")))
 
 
 def test_sixteen_bits_keep_their_range() -> None:
@@ -93,9 +91,7 @@ def test_failures(tmp_path: Path) -> None:
     cut = {"bytes": buffer.getvalue()[:-40], "path": None}
     path = tmp_path / "broken.png"
     path.write_bytes(b"no image")
-    fails(
-        [rgb(0), rgb(1), Image.new("RGB", (8, 9))], "row 2 of split 'train'", "9x8", "5x4", "data.image_size"
-    )
+    fails([rgb(0), rgb(1), Image.new("RGB", (8, 9))], "row 2 of split 'train'", "9x8", "5x4", "data.image_size")
     fails([rgb(0)], "row 0", "5x4", "28x28", shape=(3, 28, 28))
     fails([rgb(0), cut], "row 1 of split 'train'", "'image'", "cannot be decoded", "Replace")
     fails([rgb(0), {"bytes": None, "path": str(path)}], "row 1", str(path), "cannot be decoded")

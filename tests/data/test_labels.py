@@ -58,9 +58,7 @@ def test_level_columns_also_missing_in_one_source() -> None:
 
 
 def test_default_columns() -> None:
-    both = rows(
-        crop=["corn"], label=["scab"]
-    )  # the leaf column knows more than an incomplete set of level columns
+    both = rows(crop=["corn"], label=["scab"])  # the leaf column knows more than an incomplete set of level columns
     assert targets(both, taxonomy=PLANTS) == [[0, 1]]
     assert targets(rows(crop=["corn"], state=["healthy"], label=["scab"]), taxonomy=PLANTS) == [[1, 2]]
     assert targets(rows(crop=["corn"], x=["scab"]), taxonomy=PLANTS) == [[1, -1]]

@@ -24,9 +24,7 @@ def rows(n: int, **kwargs: Any) -> TensorRows:
     return TensorRows(torch.arange(n, dtype=torch.float32)[:, None], torch.arange(n)[:, None], **kwargs)
 
 
-def loader(
-    n: int, position: Position = (0, 0), batch_size: int = 4, workers: int = 0, **kwargs: Any
-) -> StageLoader:
+def loader(n: int, position: Position = (0, 0), batch_size: int = 4, workers: int = 0, **kwargs: Any) -> StageLoader:
     sampler = StageSampler(torch.arange(n), 7, lambda: position)
     made = make_loader(StageLoader, rows(n, **kwargs), sampler, batch_size, workers)
     assert isinstance(made, StageLoader)
@@ -124,9 +122,7 @@ def test_state_of_another_position_is_ignored() -> None:
 
 def test_state_saved_after_the_epoch_was_counted_belongs_to_the_old_epoch() -> None:
     position = [(0, 0)]
-    cut_short = make_loader(
-        StageLoader, rows(12), StageSampler(torch.arange(12), 7, lambda: position[0]), 4, 0
-    )
+    cut_short = make_loader(StageLoader, rows(12), StageSampler(torch.arange(12), 7, lambda: position[0]), 4, 0)
     assert isinstance(cut_short, StageLoader)
     next(iter(cut_short))  # as under limit_train_batches=1
     position[0] = (0, 1)

@@ -40,9 +40,7 @@ def test_digits_are_those_of_scikit_learn() -> None:
 def test_files(table: datasets.Dataset, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows.{suffix}"
     if suffix == "json":
-        path.write_text(
-            json.dumps([dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)])
-        )
+        path.write_text(json.dumps([dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)]))
     else:
         {
             "csv": lambda: table.to_csv(path),

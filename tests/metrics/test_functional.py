@@ -25,17 +25,13 @@ def batch(seed, rows=200, classes=4, unknown=0.2):
 
 
 def ece_by_loops(probabilities, target, bins):
-    known = [
-        (max(row), row.index(max(row)) == t) for row, t in zip(probabilities, target, strict=True) if t != -1
-    ]
+    known = [(max(row), row.index(max(row)) == t) for row, t in zip(probabilities, target, strict=True) if t != -1]
     total = 0.0
     for b in range(bins):
         last = b == bins - 1
         inside = [(c, r) for c, r in known if c >= b / bins and (c < (b + 1) / bins or last)]
         if inside:
-            accuracy, confidence = (
-                sum(values) / len(inside) for values in zip(*reversed(inside), strict=True)
-            )
+            accuracy, confidence = (sum(values) / len(inside) for values in zip(*reversed(inside), strict=True))
             total += len(inside) / len(known) * abs(accuracy - confidence)
     return total if known else math.nan
 

@@ -31,9 +31,7 @@ def test_any_batching_gives_the_functional_value(metric_class, function, seed, s
     metric = metric_class()
     for part, labels in zip(probabilities.split(sizes), target.split(sizes), strict=True):
         metric.update(part, labels)
-    assert metric.compute().item() == pytest.approx(
-        function(probabilities, target).item(), abs=1e-12, nan_ok=True
-    )
+    assert metric.compute().item() == pytest.approx(function(probabilities, target).item(), abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.parametrize("metric_class", METRICS)
@@ -50,9 +48,7 @@ def test_processes_are_summed(metric_class):
     other, both = metric_class(), metric_class()
     other.update(*batch(2))
     # What gathering over two processes returns: this one's state and the other's.
-    metric = metric_class(
-        dist_sync_fn=lambda state, group: [state, other.bins], distributed_available_fn=lambda: True
-    )
+    metric = metric_class(dist_sync_fn=lambda state, group: [state, other.bins], distributed_available_fn=lambda: True)
     metric.update(*batch(1))
     both.update(*batch(1))
     both.update(*batch(2))

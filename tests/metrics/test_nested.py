@@ -20,10 +20,7 @@ TAXONOMY = Taxonomy(["coarse", "middle", "fine"], [leaf.split("/") for leaf in L
 
 def batch(seed, rows=50, levels=3):
     generator = torch.Generator().manual_seed(seed)
-    logs = [
-        torch.log_softmax(2 * torch.randn(rows, k + 1, generator=generator), dim=1)[:, :-1]
-        for k in TAXONOMY.sizes
-    ]
+    logs = [torch.log_softmax(2 * torch.randn(rows, k + 1, generator=generator), dim=1)[:, :-1] for k in TAXONOMY.sizes]
     target = TAXONOMY.lift(torch.randint(TAXONOMY.sizes[-1], (rows,), generator=generator), 2)
     depth = torch.randint(4, (rows, 1), generator=generator)
     return logs[:levels], target.masked_fill(torch.arange(3) >= depth, -1)

@@ -26,26 +26,20 @@ def batch(seed, rows, levels=3, lowest=0):
 def test_path_accuracy_equals_the_loop(seed, rows):
     target = batch(seed, rows, lowest=-1)
     # Near the target, so that whole paths are right now and then.
-    predictions = torch.where(
-        torch.rand(target.shape, generator=torch.Generator().manual_seed(seed)) < 0.7, target, 0
-    )
+    predictions = torch.where(torch.rand(target.shape, generator=torch.Generator().manual_seed(seed)) < 0.7, target, 0)
     known = [i for i in range(rows) if -1 not in target[i].tolist()]
     right = [i for i in known if predictions[i].tolist() == target[i].tolist()]
     metric = PathAccuracy()
     for part, labels in zip(predictions.split(7), target.split(7), strict=True):
         metric.update(part, labels)
-    assert metric.compute().item() == pytest.approx(
-        len(right) / len(known) if known else math.nan, nan_ok=True
-    )
+    assert metric.compute().item() == pytest.approx(len(right) / len(known) if known else math.nan, nan_ok=True)
 
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 10**6), rows=st.integers(1, 30), levels=st.integers(1, 3))
 def test_inconsistency_equals_the_loop(seed, rows, levels):
     predictions = batch(seed, rows, levels)
-    broken = sum(
-        any(EDGES[i][row[i + 1]] != row[i] for i in range(levels - 1)) for row in predictions.tolist()
-    )
+    broken = sum(any(EDGES[i][row[i + 1]] != row[i] for i in range(levels - 1)) for row in predictions.tolist())
     metric = InconsistencyRate(PARENTS)
     for part in predictions.split(7):
         metric.update(part)
@@ -83,9 +77,7 @@ def test_merges_pickles_and_stays_out_of_checkpoints(make):
         return metric
 
     whole, first, second = update(make(), slice(40)), update(make(), slice(13)), update(make(), slice(13, 40))
-    synced = make(
-        dist_sync_fn=lambda state, group: [state, second.counts], distributed_available_fn=lambda: True
-    )
+    synced = make(dist_sync_fn=lambda state, group: [state, second.counts], distributed_available_fn=lambda: True)
     torch.testing.assert_close(update(synced, slice(13)).compute(), whole.compute())
     first = pickle.loads(pickle.dumps(first))
     first.merge_state(second)

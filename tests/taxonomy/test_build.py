@@ -135,9 +135,7 @@ def test_rows_that_do_not_fit() -> None:
         TaxonomyError, match=r"row 1, column 'l1': the taxonomy has no class 'd' at level 'l1'.*'a', 'b'"
     ):
         TAXONOMY.targets_from_columns({"l1": ["a", "d"]})
-    with pytest.raises(
-        TaxonomyError, match=r"row 0, column 'l2': 'x' stands under 'a', but column 'l1' has 'b'"
-    ):
+    with pytest.raises(TaxonomyError, match=r"row 0, column 'l2': 'x' stands under 'a', but column 'l1' has 'b'"):
         TAXONOMY.targets_from_columns({"l1": ["b"], "l2": ["x"]})
     with pytest.raises(TaxonomyError, match=r"column 'level1' is no level of the taxonomy \(l1, l2, l3\)\."):
         TAXONOMY.targets_from_columns({"level1": ["a"]})

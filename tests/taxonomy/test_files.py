@@ -63,9 +63,7 @@ tree:
 
 
 def test_written_for_people(tmp_path: File) -> None:
-    Taxonomy(["kind", "species"], [["animal", "cat"], ["animal", "1"], ["stone"]]).to_yaml(
-        tmp_path / "t.yaml"
-    )
+    Taxonomy(["kind", "species"], [["animal", "cat"], ["animal", "1"], ["stone"]]).to_yaml(tmp_path / "t.yaml")
     text = (tmp_path / "t.yaml").read_text(encoding="utf-8")
     assert text == "levels: [kind, species]\ntree:\n  animal: [cat, '1']\n  stone: null\n"
 

@@ -44,8 +44,7 @@ def test_groups_are_those_of_the_paper(name: str) -> None:
     taxonomy = Taxonomy.from_yaml(ROOT / "taxonomies" / f"{name}.yaml")
     assert taxonomy.levels == ("coarse", "middle", "fine")
     leaves = [
-        [{labels[int(i)] for i in middle.split()} for middle in coarse.split("|")]
-        for coarse in groups.split("||")
+        [{labels[int(i)] for i in middle.split()} for middle in coarse.split("|")] for coarse in groups.split("||")
     ]
     found = [
         [

@@ -169,9 +169,7 @@ def test_a_leaf_above_the_last_level_is_carried_down() -> None:
 
 @settings(deadline=None)
 @given(taxonomies())
-def test_other_forms_give_the_taxonomy_back(
-    tmp_path_factory: pytest.TempPathFactory, taxonomy: Taxonomy
-) -> None:
+def test_other_forms_give_the_taxonomy_back(tmp_path_factory: pytest.TempPathFactory, taxonomy: Taxonomy) -> None:
     file = tmp_path_factory.getbasetemp() / "taxonomy.yaml"
     taxonomy.to_yaml(file)
     buffer = io.BytesIO()
@@ -267,9 +265,7 @@ def test_levels_and_tensors_that_do_not_fit(animals: Taxonomy) -> None:
         animals.parents(0)
     with pytest.raises(TaxonomyError, match=r"level 'species' is finer than level 'kind'"):
         animals.ancestors(0, 1)
-    with pytest.raises(
-        TaxonomyError, match=r"class index 4 does not exist at level 'species': expected 0 to 3"
-    ):
+    with pytest.raises(TaxonomyError, match=r"class index 4 does not exist at level 'species': expected 0 to 3"):
         animals.lift(torch.tensor([0, 4]), 1)
     with pytest.raises(TaxonomyError, match=r"class index -2 does not exist"):
         animals.lift(torch.tensor([-2]), 0)

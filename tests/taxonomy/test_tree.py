@@ -68,9 +68,7 @@ def test_trees_that_are_none(levels: list[str], leaves: list[list[str]], message
 def test_labels_that_do_not_fit(animals: Taxonomy) -> None:
     with pytest.raises(TaxonomyError, match=r"no class 'dig'\. Did you mean 'dog'\?"):
         animals.find("dig")
-    with pytest.raises(
-        TaxonomyError, match=r"no class 'xyzzy' at level 'kind'\. It has 'animal', 'stone', 'plant'"
-    ):
+    with pytest.raises(TaxonomyError, match=r"no class 'xyzzy' at level 'kind'\. It has 'animal', 'stone', 'plant'"):
         animals.find("xyzzy", level=0)
     with pytest.raises(
         TaxonomyError,
@@ -84,7 +82,5 @@ def test_labels_that_do_not_fit(animals: Taxonomy) -> None:
     with pytest.raises(TaxonomyError, match=r"no class 'animal/dig' at level 'species'.*'animal/dog'"):
         animals.index(["animal", "dig"])
     for wrong in ("dog", [], ["a", "b", "c"]):
-        with pytest.raises(
-            TaxonomyError, match=r"path of 1 to 2 names such as \('animal', 'cat'\).*find\(\)"
-        ):
+        with pytest.raises(TaxonomyError, match=r"path of 1 to 2 names such as \('animal', 'cat'\).*find\(\)"):
             animals.target(wrong)
