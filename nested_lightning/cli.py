@@ -11,6 +11,7 @@ import lightning as L
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
 from omegaconf.errors import OmegaConfBaseException
@@ -108,6 +109,12 @@ class NestedCLI(LightningCLI):
         if logger in (None, True):
             root = options.get("default_root_dir") or os.getcwd()
             kwargs["logger"] = RunCSVLogger(root) if self.subcommand == "fit" else False
+        own_bar = any(isinstance(callback, ProgressBar) for callback in options.get("callbacks") or [])
+        if own_bar or options.get("enable_progress_bar") is False:
+            defaults = self.trainer_defaults["callbacks"]
+            self.trainer_defaults["callbacks"] = [c for c in defaults if not isinstance(c, StageProgress)]
+        if self.subcommand == "predict" and options.get("devices") == "auto":
+            kwargs["devices"] = 1  # rows are answered in input order
         kwargs["plugins"] = [*(options.get("plugins") or []), AtomicCheckpointIO()]
         try:
             return super().instantiate_trainer(**kwargs)

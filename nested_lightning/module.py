@@ -139,6 +139,7 @@ class NestedLightningModule(L.LightningModule):
         """Return each level's calibrated log-probabilities over its real classes, before combination."""
         return [log_probabilities(z, t) for z, t in zip(logits, self.temperatures, strict=False)]
 
+    @torch.no_grad()
     def predict(self, x: Tensor) -> Prediction:
         """Answer a batch of inputs at every level: calibrated, combined, and cut at ``threshold``.
 

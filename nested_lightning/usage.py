@@ -152,12 +152,13 @@ def _program(parser: ArgumentParser) -> str:
 
 
 def _nearest(key: str, parser: ArgumentParser) -> str:
-    """Compare the key's last part with the options of its group, or else the whole key with all options."""
-    known = {action.dest for action in parser._actions}
+    """Compare the key's last part with the options of its group, else with all groups, else the whole key."""
+    known = sorted({action.dest for action in parser._actions})
     group, _, name = key.rpartition(".")
     siblings = [option.rpartition(".")[2] for option in known if option.rpartition(".")[0] == group]
-    near = suggestion(name, siblings) if group else ""
-    return re.sub(r"'(\w+)'", rf"'{group}.\1'", near) if near else suggestion(key, known)
+    if group and (near := suggestion(name, siblings)):
+        return re.sub(r"'(\w+)'", rf"'{group}.\1'", near)
+    return suggestion(key, [option for option in known if option.rpartition(".")[2] == name] or known)
 
 
 def _parameters(class_path: str) -> Iterable[str]:

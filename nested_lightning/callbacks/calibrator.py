@@ -7,8 +7,9 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
-from nested_lightning.callbacks.outputs import Outputs, has_validation, measure, run_network
+from nested_lightning.callbacks.outputs import Outputs, has_validation, measure, run_network, run_test
 from nested_lightning.errors import CalibrationError
+from nested_lightning.metrics import NestedMetrics
 from nested_lightning.module import NestedLightningModule, as_nested
 
 
@@ -22,8 +23,9 @@ class Calibrator(Callback, ABC):
     Attributes:
         done: whether the step has been run.
         split: what was measured on, ``"test"`` or ``"val"``.
-        before: metrics before the step, keyed as in :func:`measure`.
+        before: metrics before the step, keyed ``LEVEL/accuracy`` and so on.
         after: metrics after the step.
+        metrics: the same with its bins, in the process that ran the step; not saved.
 
     Raises:
         CalibrationError: there is no validation data.
@@ -34,6 +36,7 @@ class Calibrator(Callback, ABC):
         self.split = ""
         self.before: dict[str, float] = {}
         self.after: dict[str, float] = {}
+        self.metrics: NestedMetrics | None = None
 
     @abstractmethod
     def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
@@ -63,22 +66,16 @@ class Calibrator(Callback, ABC):
         if self.done or trainer.fast_dev_run or not module.stage.finished:  # type: ignore[attr-defined]
             return
         validation = run_network(trainer, module, trainer.val_dataloaders)
-        self.split, measured = self._measured(trainer, module, validation)
-        self.before = measure(module, measured)
+        test = run_test(trainer, module)
+        self.split, measured = ("val", validation) if test is None else ("test", test)
+        self.before = values_of(measure(module, measured))
         self.calibrate(trainer, module, validation)
         self.done = True
-        self.after = measure(module, measured)
+        self.metrics = measure(module, measured)
+        self.after = values_of(self.metrics)
         rank_zero_info(f"{type(self).__name__}: done")
 
-    def _measured(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> tuple[str, Outputs]:
-        loader = test_loader(trainer)
-        return ("val", validation) if loader is None else ("test", run_network(trainer, module, loader))
 
-
-def test_loader(trainer: L.Trainer) -> Any:
-    """Return the loader of the data module's test part, or None where it has none."""
-    datamodule = trainer.datamodule  # type: ignore[attr-defined]
-    if not getattr(datamodule, "has_test", False):
-        return None
-    datamodule.setup("test")
-    return datamodule.test_dataloader()
+def values_of(metrics: NestedMetrics) -> dict[str, float]:
+    """Return the values as plain numbers, keyed ``LEVEL/accuracy`` and so on."""
+    return {name: float(value) for name, value in metrics.compute().items()}

@@ -120,7 +120,14 @@ class CascadeTraining(Callback):
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         # Before the strategy is set up: DDP then wraps, and the optimizer holds, what trains in the saved stage.
         saved = checkpoint["callbacks"].get(self.state_key)
-        if trainer.state.fn != "fit" or saved is None:
+        if saved is None:
+            return
+        if trainer.state.fn != "fit":
+            if not saved["finished"]:
+                rank_zero_warn(
+                    f"This checkpoint is of an unfinished training, in stage {saved['index'] + 1} of "
+                    f"{len(saved['levels'])}: answers of finer levels mean nothing yet. Finish it with --ckpt_path last"
+                )
             return
         levels = as_nested(pl_module).taxonomy.levels
         old, new = saved["levels"], [stage.level for stage in self.plan]
@@ -150,6 +157,14 @@ class CascadeTraining(Callback):
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
         # Behind the data loader, which draws more or fewer numbers on resuming.
         reseed(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        capped = self._cap is not None and self.epochs_in_all >= self._cap  # told already
+        if not self.finished and not capped and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            rank_zero_warn(
+                f"Training was ended from outside in stage {self.index + 1} of {len(self.plan)}: nothing is "
+                "calibrated, and there is no final.ckpt. To go on, resume with --ckpt_path last"
+            )
 
     # In on_validation_end a checkpoint would pair the next stage with the batch counters of this one.
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -199,6 +214,7 @@ class CascadeTraining(Callback):
             module.load_state_dict(self.best_state)
         if last:
             self.finished = trainer.should_stop = True
+            self.best_state = None  # the weights themselves, from now on
             self._enter(module)
             return
         self._reset(self.index + 1)

@@ -42,8 +42,9 @@ class RunCheckpoint(ModelCheckpoint):
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Not in setup: there the trainer does not know yet whether it resumes.
-        fresh = trainer.ckpt_path is None and not trainer.fast_dev_run  # type: ignore[attr-defined]
-        if fresh and os.path.exists(self.last_model_path):
+        resumed = os.path.abspath(trainer.ckpt_path) if trainer.ckpt_path else ""
+        other = os.path.dirname(resumed) != self.dirpath and not trainer.fast_dev_run  # type: ignore[attr-defined]
+        if other and os.path.exists(self.last_model_path):
             raise CheckpointError(
                 f"{self.last_model_path} belongs to an earlier run, which would be overwritten. Add --ckpt_path last "
                 "to go on with it, or choose another folder with --trainer.default_root_dir"

@@ -4,9 +4,11 @@ from typing import Any, NamedTuple
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DistributedSampler
 
+from nested_lightning.errors import DataError
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.module import NestedLightningModule
 
@@ -35,22 +37,40 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any) 
     if isinstance(loader, (list, tuple)):
         loader = loader[0]  # more than one is refused by Lightning, as the module's steps take none
     parts = []
+    precision = trainer.precision_plugin
+    dtype = module.network.heads[0].linear.weight.dtype  # what autocast made smaller is classified outside of it
     for batch in loader:
-        x, target = trainer.strategy.batch_to_device(batch)
-        parts.append((*module.network.embed(x), target))
+        x, target = trainer.strategy.batch_to_device(precision.convert_input(batch))
+        with precision.forward_context():
+            embeddings = module.network.embed(x)
+        parts.append((*(f.to(dtype) for f in embeddings), target))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
-    sampler = getattr(loader, "sampler", None)
-    if isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1:
+    samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))
+    if any(isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1 for sampler in samplers):
         gathered: list[Any] = [None] * trainer.world_size
         torch.distributed.all_gather_object(gathered, [column.cpu() for column in columns])
         columns = [torch.cat(column).to(module.device) for column in zip(*gathered, strict=True)]
     return Outputs(columns[:-1], columns[-1])
 
 
+def run_test(trainer: L.Trainer, module: NestedLightningModule) -> Outputs | None:
+    """Return the outputs on the test part of the data module, None where it has no labelled row."""
+    datamodule = trainer.datamodule  # type: ignore[attr-defined]
+    if not getattr(datamodule, "has_test", False):
+        return None
+    try:
+        datamodule.setup("test")
+    except DataError as error:
+        rank_zero_warn(f"The test rows cannot be measured on, the validation rows are taken instead: {error}")
+        return None
+    outputs = run_network(trainer, module, datamodule.test_dataloader())
+    return outputs if (outputs.target >= 0).any() else None
+
+
 @torch.no_grad()
-def measure(module: NestedLightningModule, outputs: Outputs) -> dict[str, float]:
-    """Return the metrics of the calibrated and combined answers, keyed ``LEVEL/accuracy`` and so on."""
+def measure(module: NestedLightningModule, outputs: Outputs) -> NestedMetrics:
+    """Return the metrics of the calibrated and combined answers."""
     own = module.own_log_probabilities(outputs.logits(module))
     metrics = NestedMetrics(module.taxonomy).to(module.device)
     metrics.update(module.combination(own, module.taxonomy), outputs.target)
-    return {name: float(value) for name, value in metrics.compute().items()}
+    return metrics

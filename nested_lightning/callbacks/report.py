@@ -7,8 +7,9 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.table import Table
 
-from nested_lightning.callbacks.calibrator import Calibrator, test_loader
-from nested_lightning.callbacks.outputs import has_validation, measure, run_network
+from nested_lightning.callbacks.calibrator import Calibrator, values_of
+from nested_lightning.callbacks.outputs import has_validation, measure, run_network, run_test
+from nested_lightning.metrics import NestedMetrics
 from nested_lightning.module import as_nested
 
 
@@ -16,7 +17,8 @@ class Report(Callback):
     """Print the table when training is done, and log its figures.
 
     Logged under ``{test,val}/LEVEL/{accuracy,confidence,ece}`` as after calibration, and the same keys behind
-    ``uncalibrated/`` as before it. Place it after the calibrating callbacks.
+    ``uncalibrated/`` as before it. The reliability diagrams of all levels go to ``<default_root_dir>/reliability.png``.
+    Place it after the calibrating callbacks.
     """
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -24,14 +26,17 @@ class Report(Callback):
         if trainer.fast_dev_run or not module.stage.finished:  # type: ignore[attr-defined]
             return
         calibrators = [c for c in trainer.callbacks if isinstance(c, Calibrator)]  # type: ignore[attr-defined]
+        metrics: NestedMetrics | None
         if calibrators:
             split, before, after = calibrators[0].split, calibrators[0].before, calibrators[-1].after
-        elif (loader := test_loader(trainer)) is None and not has_validation(trainer):
-            return
+            metrics = calibrators[-1].metrics
         else:
-            split = "val" if loader is None else "test"
-            before = {}
-            after = measure(module, run_network(trainer, module, loader or trainer.val_dataloaders))
+            test = run_test(trainer, module)
+            if test is None and not has_validation(trainer):
+                return
+            split, before = "val" if test is None else "test", {}
+            metrics = measure(module, test or run_network(trainer, module, trainer.val_dataloaders))
+            after = values_of(metrics)
         if not trainer.is_global_zero:
             return
         logged = {f"{split}/{key}": value for key, value in after.items()}
@@ -39,8 +44,20 @@ class Report(Callback):
         for logger in trainer.loggers:
             logger.log_metrics(logged, step=trainer.global_step)
             logger.save()
+        if metrics is not None:
+            _draw(metrics, os.path.join(trainer.default_root_dir, "reliability.png"))
         Console().print(_table(module.taxonomy.levels, split, before, after))
         print(f"Files of this run: {os.path.abspath(trainer.default_root_dir)}")
+
+
+def _draw(metrics: NestedMetrics, path: str) -> None:
+    from matplotlib.figure import Figure
+
+    levels = metrics.taxonomy.levels
+    figure = Figure(figsize=(5 * len(levels), 5), layout="constrained")
+    for level, ax in enumerate(figure.subplots(1, len(levels))):
+        metrics.plot(level, ax)
+    figure.savefig(path)
 
 
 def _table(levels: tuple[str, ...], split: str, before: dict[str, float], after: dict[str, float]) -> Table:

@@ -9,6 +9,7 @@ from torch import Tensor
 from nested_lightning.calibration import fit_temperature, log_probabilities
 from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.callbacks.outputs import Outputs
+from nested_lightning.errors import CalibrationError
 from nested_lightning.module import NestedLightningModule
 
 
@@ -17,7 +18,8 @@ class TemperatureScaling(Calibrator):
 
     What is calibrated is the answer that is given: level by level, coarse to fine, the temperature is sought that
     fits the level combined with the coarser ones. Fitted to its head alone, a level would come out too sure, since
-    Eq. 2 divides the mass that its rejection class holds away again.
+    Eq. 2 divides the mass that its rejection class holds away again. With the rules ``mean``, ``product`` and
+    ``majority_vote``, finer levels change coarser answers too; that is not seen here.
 
     Args:
         method: ``"ece_grid"``: the one of 50 temperatures between 1 and 3 with the least calibration error (C.3);
@@ -39,6 +41,11 @@ class TemperatureScaling(Calibrator):
         for i, logits in enumerate(validation.logits(module)):
             logits = logits.detach().cpu().double()
             known = target[:, i] >= 0
+            if not known.any():
+                raise CalibrationError(
+                    f"no validation row has a label at level {module.taxonomy.levels[i]!r}, so no temperature can be "
+                    "fitted there: add some to the validation rows, or leave TemperatureScaling out"
+                )
             answer = partial(_answer, module, [coarser[known] for coarser in calibrated])
             temperature = fit_temperature(logits[known], target[known, i], self.method, self.bins, answer)
             module.temperatures[i] = temperature

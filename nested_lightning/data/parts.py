@@ -65,7 +65,7 @@ class Parts:
     @property
     def has_test(self) -> bool:
         """Whether there are rows to test on."""
-        return bool(self._test) or "test" in self._data.splits
+        return "test" in self._data.splits or ("train" in self._data.splits and len(self.partition.test) > 0)
 
     @property
     def n_unlabelled(self) -> int:
