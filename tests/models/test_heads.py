@@ -33,7 +33,9 @@ def test_logits_by_hand():
     with torch.no_grad():
         head.linear.weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [5.0, 5.0]]))
         head.linear.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))
-    torch.testing.assert_close(head(features), torch.tensor([[0.6, 1.8, 9.0]]))
+    # The embedding (0.6, 0.8) comes to the linear layer times the square root of its 2 channels.
+    scaled = torch.tensor([[0.6, 0.8, 7.0]]) * 2**0.5
+    torch.testing.assert_close(head(features), scaled + torch.tensor([[0.0, 1.0, 2.0]]))
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (3, 4, 2, 2)])
@@ -65,7 +67,7 @@ def test_the_rejection_logit_is_masked_until_it_is_fitted():
     free = fitted(head)(features)
     assert free[:, -1].isfinite().all()
     torch.testing.assert_close(free[:, :-1], masked[:, :-1])
-    torch.testing.assert_close(free, head.linear(head.embed(features)))
+    torch.testing.assert_close(free, head.linear(8**0.5 * head.embed(features)))
 
 
 def test_the_masked_column_gets_a_gradient_of_exactly_zero():
@@ -82,7 +84,7 @@ def test_gradients_are_those_of_a_head_without_a_rejection_class():
     head, target = BottleneckHead(8, 3), torch.tensor([0, 1, 2, 0])
     features = torch.rand(4, 8, requires_grad=True)
     got = torch.autograd.grad(cross_entropy(head(features), target), [features, head.linear.weight])
-    small = head.embed(features) @ head.linear.weight[:-1].T + head.linear.bias[:-1]
+    small = 8**0.5 * head.embed(features) @ head.linear.weight[:-1].T + head.linear.bias[:-1]
     expected = torch.autograd.grad(cross_entropy(small, target), [features, head.linear.weight])
     torch.testing.assert_close(got, expected)
 
@@ -91,7 +93,8 @@ def test_gradients_are_those_of_a_head_without_a_rejection_class():
 def test_first_logits_are_as_far_apart_for_every_size_of_embedding(channels):
     torch.manual_seed(0)
     logits = BottleneckHead(channels, 200)(torch.randn(50, channels))[:, :-1]
-    # Weights uniform in [-1, 1] and an embedding of length 1: a variance of 1/3; the bias adds 1/(3 channels).
+    # Weights uniform within 1/sqrt(channels) and an input of length sqrt(channels): a variance of 1/3; the bias adds
+    # 1/(3 channels).
     assert logits.var().item() == pytest.approx(1 / 3 + 1 / (3 * channels), rel=0.1)
 
 
