@@ -140,6 +140,8 @@ def main(
     if args is None:
         warn_of_other_command()
     arguments = list(sys.argv[1:] if args is None else args)
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())  # classes of one's own beside the recipe are found, as with python -m
     try:
         if arguments[:1] == ["recipes"]:
             recipes_command(arguments[1:])

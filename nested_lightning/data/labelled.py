@@ -146,4 +146,10 @@ class LabelledSource:
                 f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, split.columns))}. Set "
                 "data.label_columns to the leaf column, or to a list of one column for each level"
             )
+        for table in split.tables:
+            if not set(columns) & set(table.rows.column_names):
+                raise DataError(
+                    f"{table.where()} has none of the label columns {', '.join(map(repr, columns))} that another "
+                    "source of this split has: give all sources labels of one kind, a leaf column or a column per level"
+                )
         return columns

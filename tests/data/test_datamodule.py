@@ -165,6 +165,15 @@ def test_two_sources_of_different_depth() -> None:
     assert data.val_dataloader() == []
 
 
+def test_sources_with_labels_of_different_kinds_are_refused() -> None:
+    columns = datasets.Dataset.from_dict({"x": [[0.0], [1.0]], "kind": ["bird", "bird"], "name": ["owl", "eagle"]})
+    leaves = datasets.Dataset.from_dict({"x": [[2.0]], "label": ["owl"]})
+    tree = Taxonomy.from_paths(["bird/owl", "bird/eagle"], levels=["kind", "name"])
+    data = HierarchicalDataModule([columns, leaves], tree, input_column="x")
+    with pytest.raises(DataError, match=r"none of the label columns 'kind', 'name'.*one kind"):
+        _ = data.subset_sizes
+
+
 def test_image_folder_is_resized_and_its_names_are_labels(tmp_path: Path) -> None:
     for i, name in enumerate("0123"):
         (tmp_path / name).mkdir()
