@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from nested_lightning.calibration import rejection_count, sample_rejection
 from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.callbacks.outputs import Outputs, run_network
-from nested_lightning.callbacks.reseed import run_seed
+from nested_lightning.data.randomness import run_seed
 from nested_lightning.errors import CalibrationError
 from nested_lightning.models import BottleneckHead
 from nested_lightning.module import NestedLightningModule

@@ -1,14 +1,9 @@
 """Random numbers that survive a kill: seeded anew from a counter, so that no state has to be stored."""
 
-import os
-
 import lightning as L
 import torch
 
-
-def run_seed() -> int:
-    """Return the seed of the run: that of ``seed_everything``, else 0."""
-    return int(os.environ.get("PL_GLOBAL_SEED", 0))
+from nested_lightning.data.randomness import run_seed
 
 
 def reseed(trainer: L.Trainer) -> None:

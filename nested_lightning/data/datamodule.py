@@ -1,6 +1,5 @@
 """The data module: any labelled source, divided by label depth, as batches for each stage of training."""
 
-import os
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -21,6 +20,7 @@ from nested_lightning.data.loaders import (
 )
 from nested_lightning.data.partition import Partition, depths
 from nested_lightning.data.parts import Parts
+from nested_lightning.data.randomness import run_seed
 from nested_lightning.data.sources import Split
 from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.plain import not_plain
@@ -125,7 +125,7 @@ class HierarchicalDataModule(L.LightningDataModule):
 
     @cached_property
     def _parts(self) -> Parts:
-        seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if self._seed is None else self._seed
+        seed = run_seed() if self._seed is None else self._seed
         return Parts(self._data, seed, self._budgets, self._validation, self._test)
 
     @property

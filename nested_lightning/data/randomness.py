@@ -1,8 +1,14 @@
 """Random numbers that depend on a key alone, not on what was drawn before."""
 
 import hashlib
+import os
 
 import torch
+
+
+def run_seed() -> int:
+    """Return the seed of the run: that of ``seed_everything``, else 0."""
+    return int(os.environ.get("PL_GLOBAL_SEED", 0))
 
 
 def seed_from(*key: int | str) -> int:
