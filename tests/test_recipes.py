@@ -1,27 +1,67 @@
 """Every recipe that comes with the package runs, by itself and under every overlay, on a few rows of its data."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from commands import SHORT, run
+from PIL import Image
 
 from nested_lightning.resources import shipped
+from nested_lightning.taxonomy import Taxonomy
 
 RECIPES = sorted(name for name in shipped() if name.startswith("recipes/") and name.count("/") == 1)
 OVERLAYS = sorted(name for name in shipped() if name.startswith("recipes/variants/"))
 DIGITS = [str(digit) for digit in range(10)]
 FASHION = ["T - shirt / top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-# Hub id -> folder of the real data, input column, shape of an image, label names.
+PLANTS = Taxonomy.from_yaml(shipped()["taxonomies/plantvillage.yaml"])
+CIFAR100 = Taxonomy.from_yaml(shipped()["taxonomies/cifar100.yaml"])
+
+
+def picture(shape: tuple[int, ...], random: np.random.Generator) -> Image.Image:
+    return Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8))
+
+
+class Schema(NamedTuple):
+    """Columns of a data set: the folder of the real rows, and how to make others."""
+
+    folder: str
+    column: str
+    make: Callable[[np.random.Generator], Any]  # one input
+    labels: dict[str, list[str]]  # label column -> labels of the rows, from the start again when they are used up
+
+
 SCHEMAS = {
-    "ylecun/mnist": ("mnist", "image", (28, 28), DIGITS),
-    "zalando-datasets/fashion_mnist": ("fashion_mnist", "image", (28, 28), FASHION),
-    "uoft-cs/cifar10": ("cifar10", "img", (32, 32, 3), CIFAR),
+    "ylecun/mnist": Schema("mnist", "image", partial(picture, (28, 28)), {"label": DIGITS}),
+    "zalando-datasets/fashion_mnist": Schema("fashion_mnist", "image", partial(picture, (28, 28)), {"label": FASHION}),
+    "uoft-cs/cifar10": Schema("cifar10", "img", partial(picture, (32, 32, 3)), {"label": CIFAR}),
+    "uoft-cs/cifar100": Schema(
+        "cifar100",
+        "img",
+        partial(picture, (32, 32, 3)),
+        {
+            "fine_label": [fine for _, fine in CIFAR100.leaves],
+            "coarse_label": [coarse for coarse, _ in CIFAR100.leaves],
+        },
+    ),
+    "GVJahnavi/PlantVillage_dataset": Schema(
+        "plantvillage", "image", partial(picture, (80, 80, 3)), {"label": list(PLANTS.names(2))}
+    ),
+}
+# What has to be set besides where an overlay was written for three levels, or for bottlenecks of any size.
+BESIDES: dict[tuple[str, str | None], dict[str, list[int]]] = {
+    ("recipes/cifar100.yaml", "recipes/variants/end_to_end.yaml"): {
+        "data.budgets": [0, 16],
+        "model.loss_weights": [0, 1],
+    },
+    ("recipes/cifar100.yaml", "recipes/variants/no_skip.yaml"): {"model.bottleneck_channels": [258, 402]},
 }
 ROWS = {"train": 120, "test": 16}
 
@@ -37,15 +77,16 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     root = tmp_path_factory.mktemp("data")
     real = Path(os.environ.get("NESTED_LIGHTNING_DATA", Path(__file__).parents[2] / "shared" / "data"))
     found = {"digits": "digits"}
-    for hub_id, (name, column, shape, labels) in SCHEMAS.items():
-        (root / name).mkdir()
+    for hub_id, schema in SCHEMAS.items():
+        folder = root / schema.folder
+        folder.mkdir()
         for split, n in ROWS.items():
-            target = root / name / f"{split}-00000-of-00001.parquet"
-            if (real / name / target.name).is_file():
-                copy_rows(real / name / target.name, target, n)
+            target = folder / f"{split}-00000-of-00001.parquet"
+            if (real / schema.folder / target.name).is_file():
+                copy_rows(real / schema.folder / target.name, target, n)
             else:
-                make_rows(target, n, column, shape, labels)
-        found[hub_id] = str(root / name)
+                make_rows(target, n, schema)
+        found[hub_id] = str(folder)
     return found
 
 
@@ -58,14 +99,15 @@ def copy_rows(source: Path, target: Path, n: int) -> None:
         pq.write_table(pa.Table.from_batches([first], schema=file.schema_arrow), target)
 
 
-def make_rows(target: Path, n: int, column: str, shape: tuple[int, ...], labels: list[str]) -> None:
+def make_rows(target: Path, n: int, schema: Schema) -> None:
     import datasets
-    from PIL import Image
 
-    pixels = np.random.default_rng(n).integers(0, 256, (n, *shape), dtype=np.uint8)
-    features = datasets.Features({column: datasets.Image(), "label": datasets.ClassLabel(names=labels)})
-    columns = {column: [Image.fromarray(image) for image in pixels], "label": [i % len(labels) for i in range(n)]}
-    datasets.Dataset.from_dict(columns, features=features).to_parquet(target)
+    random = np.random.default_rng(n)
+    columns = {name: [labels[i % len(labels)] for i in range(n)] for name, labels in schema.labels.items()}
+    rows = datasets.Dataset.from_dict({schema.column: [schema.make(random) for _ in range(n)], **columns})
+    for name, labels in schema.labels.items():
+        rows = rows.cast_column(name, datasets.ClassLabel(names=list(dict.fromkeys(labels))))
+    rows.to_parquet(target)
 
 
 FIRST = "recipes/digits.yaml"
@@ -82,18 +124,22 @@ def test_runs(recipe: str, overlay: str | None, sources: dict[str, str], tmp_pat
     for name in configs:
         data |= options(name).get("data", {})
     source = sources[data["source"]]  # of a new recipe: add its schema above
-    budgets = [min(rows, 16) for rows in data["budgets"]]
-    few = ["--data.source", source, "--data.budgets", budgets, "--data.validation", "16"]
+    besides = {"data.budgets": [min(rows, 16) for rows in data["budgets"]], **BESIDES.get((recipe, overlay), {})}
+    few = ["--data.source", source, "--data.validation", "16", *(f"--{key}={value}" for key, value in besides.items())]
     plain = ["--trainer.default_root_dir", tmp_path, "--trainer.accelerator=cpu", "--trainer.num_sanity_val_steps=0"]
     run("fit", *(f"--config={name}" for name in configs), *few, *plain, *SHORT)
     saved = torch.load(tmp_path / "checkpoints" / "final.ckpt", weights_only=True)
-    assert saved["state_dict"]["network.heads.2.rejection_fitted"]
-    assert len(saved["callbacks"]["TemperatureScaling"]["after"]) >= 9
+    n_levels = len(besides["data.budgets"])
+    assert saved["state_dict"][f"network.heads.{n_levels - 1}.rejection_fitted"]
+    assert len(saved["callbacks"]["TemperatureScaling"]["after"]) >= 3 * n_levels
+    got = saved["config"]["model"]
     for name in configs:
-        asked, got = options(name).get("model", {}), saved["config"]["model"]
-        assert {key: got[key] for key in asked if key not in ("backbone", "bottleneck")} == {
-            key: value for key, value in asked.items() if key not in ("backbone", "bottleneck")
+        asked = {
+            key: value
+            for key, value in options(name).get("model", {}).items()
+            if key not in ("backbone", "bottleneck") and f"model.{key}" not in besides
         }
+        assert {key: got[key] for key in asked} == asked
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

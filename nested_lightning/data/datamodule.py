@@ -5,10 +5,11 @@ from functools import cached_property
 from typing import Any
 
 import lightning as L
+import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from nested_lightning.data.inputs import InputColumn, find_input_column, open_input_column
 from nested_lightning.data.labelled import LabelledSource
 from nested_lightning.data.loaders import (
     Batch,
@@ -21,7 +22,9 @@ from nested_lightning.data.loaders import (
 from nested_lightning.data.partition import Partition, depths
 from nested_lightning.data.parts import Parts
 from nested_lightning.data.randomness import run_seed
+from nested_lightning.data.reader import Inputs
 from nested_lightning.data.sources import Split
+from nested_lightning.data.vocabulary import PADDING, TextOptions, Vocabulary
 from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.plain import not_plain
 from nested_lightning.stage import Stage
@@ -31,8 +34,9 @@ from nested_lightning.taxonomy import Taxonomy
 class HierarchicalDataModule(L.LightningDataModule):
     """Rows with labels of uneven depth, in memory, as batches for each stage of training.
 
-    A batch is ``(input, target)``: input ``float32[B, ...]`` (images ``[B, C, H, W]`` in [0, 1]), target
-    ``int64[B, n_levels]`` with -1 = not known at this level. The stage is the attribute ``stage`` of the
+    A batch is ``(input, target)``: input ``float32[B, ...]`` (images ``[B, C, H, W]`` in [0, 1]) or, of text,
+    token ids ``int64[B, L]``, L being the length of the longest text of the batch, -1 behind the end of shorter
+    ones; target ``int64[B, n_levels]`` with -1 = not known at this level. The stage is the attribute ``stage`` of the
     module in training: its ``data`` decides between the rows D_i of the stage's level and all rows; without a
     stage, all rows. The order of a training epoch depends on seed, stage level and epoch alone.
 
@@ -42,7 +46,7 @@ class HierarchicalDataModule(L.LightningDataModule):
             one problem.
         taxonomy: the tree of labels: a :class:`Taxonomy`, its ``to_dict`` form, or a YAML file, one's own or
             one that comes with the package (``taxonomies/mnist.yaml``). None: built from ``label_columns``.
-        input_column: images, or numbers in any regular shape. None: the only image column.
+        input_column: images, text, or numbers in any regular shape. None: the only image column.
         label_columns: one leaf column (a name), whose labels may be classes of any level, or paths; or a list
             of one column per level, coarse to fine. An empty cell is unknown. None: the columns named as the
             levels, or else ``label``.
@@ -57,6 +61,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         eval_batch_size: rows per batch in validation, test and prediction.
         num_workers: processes that make batches; 0 is fastest unless ``augmentation`` is slow.
         image_size: side, or height and width, that images are resized to. None: all have one size already.
+        text: how texts become token ids.
         transform: called with each float batch; deterministic, such as a torchvision v2 ``Normalize``.
         augmentation: called with each float training input by itself, before ``transform``; its random
             numbers must be torch's, as in torchvision v2.
@@ -93,6 +98,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         eval_batch_size: int = 512,
         num_workers: int = 0,
         image_size: int | list[int] | None = None,
+        text: TextOptions = TextOptions(),  # noqa: B008  # it cannot be changed
         transform: Callable[..., Any] | None = None,
         augmentation: Callable[..., Any] | None = None,
         seed: int | None = None,
@@ -101,13 +107,12 @@ class HierarchicalDataModule(L.LightningDataModule):
         # the module's hyperparameters have a taxonomy too, and Lightning refuses to log two values
         self.save_hyperparameters(ignore=not_plain(locals()), logger=False)
         self._data = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names)
-        self._input_column, self._image_size = input_column, _height_and_width(image_size)
+        self._inputs = Inputs(input_column, _height_and_width(image_size), text, self._training_rows, self._first_split)
         self._budgets, self._validation, self._test = budgets, validation, test
         self._batch_size = _at_least("batch_size", batch_size, 1)
         self._eval_batch_size = _at_least("eval_batch_size", eval_batch_size, 1)
         self._num_workers = _at_least("num_workers", num_workers, 0)
         self._transform, self._augmentation, self._seed = transform, augmentation, seed
-        self._shape: tuple[int, ...] | None = None
         self._rows: dict[str, TensorRows] = {}
 
     def __str__(self) -> str:
@@ -150,24 +155,31 @@ class HierarchicalDataModule(L.LightningDataModule):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, (C, H, W) for images; reads one input."""
-        if self._shape is None:
-            splits = self._data.splits
-            self._shape = self._inputs(splits.get("train", next(iter(splits.values())))).shape
-        return self._shape
+        """Shape of one input, (C, H, W) for images, (tokens at most,) for text; reads one input."""
+        return self._inputs.shape
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words of the texts; trained at the first use, on training rows alone, if it was not given."""
+        return self._inputs.vocabulary
 
     def prepare_data(self) -> None:
         """Download and convert the source once, before other processes need it."""
         _ = self._data.splits
 
     def setup(self, stage: str) -> None:
-        """Read the rows that ``stage`` (fit, validate, test or predict) needs, and no others."""
+        """Read the rows that ``stage`` (fit, validate, test or predict) needs, and no others.
+
+        Texts to be answered are read when their loader is asked for: their vocabulary is in a checkpoint, which is
+        not loaded yet.
+        """
         if stage == "fit":
             self._parts.require_every_level()
             if n := self._parts.n_unlabelled:
                 rank_zero_warn(f"{n} training rows have no label at any level and are left out")
             self._load("train")
-        self._load({"fit": "validation", "validate": "validation"}.get(stage, stage))
+        if stage == "fit" or not self._inputs.awaits_vocabulary:
+            self._load({"fit": "validation", "validate": "validation"}.get(stage, stage))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return the rows of the current stage; see :class:`StageLoader` for how it resumes.
@@ -184,7 +196,10 @@ class HierarchicalDataModule(L.LightningDataModule):
                 f"{int(wanted.sum())} rows that are labelled further"
             )
         chosen = wanted.nonzero().flatten()
-        sampler = StageSampler(chosen, self._parts.seed, self._position, *self._world())
+        lengths = (rows.inputs[chosen] != PADDING).sum(1) if rows.inputs.dtype == torch.int32 else None
+        sampler = StageSampler(
+            chosen, self._parts.seed, self._position, *self._world(), lengths=lengths, batch_size=self._batch_size
+        )
         return make_loader(StageLoader, rows, sampler, self._batch_size, self._num_workers)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
@@ -209,11 +224,11 @@ class HierarchicalDataModule(L.LightningDataModule):
         return make_loader(DataLoader, plain, RankSampler(len(plain)), self._eval_batch_size, self._num_workers)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the rows depend on besides the arguments: seed and input shape."""
-        return {"seed": self._parts.seed, "input_shape": list(self.input_shape)}
+        """Return what the rows depend on besides the arguments: seed, input shape, vocabulary."""
+        return {"seed": self._parts.seed, **self._inputs.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over seed and input shape, so that training and validation rows stay apart.
+        """Take over seed, input shape and vocabulary, so that training and validation rows stay apart.
 
         Raises:
             CheckpointError: another seed was given.
@@ -223,23 +238,29 @@ class HierarchicalDataModule(L.LightningDataModule):
                 f"the checkpoint's rows were divided with seed {state_dict['seed']}, but "
                 f"data.seed={self._seed} would mix its training and validation rows: leave data.seed out"
             )
-        seed, shape = int(state_dict["seed"]), tuple(state_dict["input_shape"])
-        if (self._parts.seed, self.input_shape) != (seed, shape):
-            del self._parts
+        if self._rows and self.state_dict() != state_dict:
             self._rows.clear()
-        self._seed, self._shape = seed, shape
+        if self._parts.seed != state_dict["seed"]:
+            del self._parts
+        self._seed = int(state_dict["seed"])
+        self._inputs.load_state_dict(state_dict)
 
     def _load(self, part: str) -> TensorRows:
         """Return the rows of a part, read at the first call."""
         if part not in self._rows:
             split, rows, targets = self._parts.select(part)
-            inputs = self._inputs(split, self.input_shape).read(rows)
+            inputs = self._inputs.read(split, rows)
             augmentation = self._augmentation if part == "train" else None
             self._rows[part] = TensorRows(inputs, targets, self._transform, augmentation)
         return self._rows[part]
 
-    def _inputs(self, split: Split, shape: tuple[int, ...] | None = None) -> InputColumn:
-        return open_input_column(split, self._input_column or find_input_column(split), self._image_size, shape)
+    def _training_rows(self) -> tuple[Split, Tensor]:
+        split, rows, _ = self._parts.select("train")
+        return split, rows
+
+    def _first_split(self) -> Split:
+        splits = self._data.splits
+        return splits.get("train", next(iter(splits.values())))
 
     def _stage(self) -> Stage:
         last = self.taxonomy.n_levels - 1

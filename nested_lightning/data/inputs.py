@@ -1,6 +1,6 @@
 """From the input column of a split to its reader, chosen by the kind of the column."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from torch import Tensor
@@ -8,6 +8,8 @@ from torch import Tensor
 from nested_lightning.data.images import ImageColumn
 from nested_lightning.data.numbers import NumberColumn
 from nested_lightning.data.sources import Split
+from nested_lightning.data.texts import TextColumn
+from nested_lightning.data.vocabulary import Vocabulary
 from nested_lightning.errors import DataError
 
 
@@ -44,7 +46,11 @@ def find_input_column(split: Split) -> str:
 
 
 def open_input_column(
-    split: Split, name: str, size: tuple[int, int] | None = None, shape: tuple[int, ...] | None = None
+    split: Split,
+    name: str,
+    size: tuple[int, int] | None = None,
+    shape: tuple[int, ...] | None = None,
+    vocabulary: Callable[[], Vocabulary] | None = None,
 ) -> InputColumn:
     """Return the reader of column ``name``.
 
@@ -53,6 +59,7 @@ def open_input_column(
         name: the column.
         size: height and width to resize images to.
         shape: of one input, where it is known from other data.
+        vocabulary: gives the vocabulary of a column of texts; None: texts cannot be read.
 
     Raises:
         DataError: the column is missing, or is of a kind that cannot be an input.
@@ -65,21 +72,31 @@ def open_input_column(
     features = [table.rows.features[name] for table in split.tables]
     if all(isinstance(feature, datasets.Image) for feature in features):
         return ImageColumn(split, name, size, shape)
+    if vocabulary is not None and is_text(split, name):
+        return TextColumn(split, name, vocabulary())
     if all(_is_numeric(feature) for feature in features):
         return NumberColumn(split, name, shape)
     raise DataError(
-        f"{split.where()}: column {name!r} cannot be the input ({_kinds(features)}). Inputs are images or "
-        "numbers, lists and arrays of numbers, of the same kind in each source; images given by their paths "
+        f"{split.where()}: column {name!r} cannot be the input ({_kinds(features)}). Inputs are images, text "
+        "or numbers, lists and arrays of numbers, of the same kind in each source; images given by their paths "
         "are read from a folder with a metadata.csv that has a column file_name"
     )
+
+
+def is_text(split: Split, name: str) -> bool:
+    """Return whether column ``name`` holds text in every table of a split."""
+    return all(_dtype(table.rows.features.get(name)) in ("string", "large_string") for table in split.tables)
 
 
 def _is_numeric(feature: object) -> bool:
     inner = feature
     while isinstance(inner, list) or hasattr(inner, "feature"):
         inner = inner[0] if isinstance(inner, list) else inner.feature
-    dtype = str(getattr(inner, "dtype", ""))
-    return not hasattr(inner, "names") and dtype.startswith(("int", "uint", "float", "bool"))
+    return not hasattr(inner, "names") and _dtype(inner).startswith(("int", "uint", "float", "bool"))
+
+
+def _dtype(feature: object) -> str:
+    return str(getattr(feature, "dtype", ""))
 
 
 def _kinds(features: Sequence[object]) -> str:

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from nested_lightning.data.buckets import near_lengths
 from nested_lightning.data.randomness import generator_from, seed_from
+from nested_lightning.data.vocabulary import PADDING
 
 Batch = tuple[Tensor, Tensor]
 Transform = Callable[[Tensor], Tensor]
@@ -19,7 +21,8 @@ class TensorRows(Dataset[Batch]):
     """Inputs and targets of a split in memory; a batch is one indexing.
 
     Args:
-        inputs: ``uint8[N, C, H, W]`` images, given out as floats in [0, 1]; or any float tensor ``[N, ...]``.
+        inputs: ``uint8[N, C, H, W]`` images, given out as floats in [0, 1]; ``int32[N, L]`` token ids, given out as
+            ``int64`` and no longer than the longest text of the batch; or any float tensor ``[N, ...]``.
         targets: ``LongTensor[N, n_levels]``, -1 = unknown.
         transform: called with the float batch.
         augmentation: called with each float input by itself, before ``transform``. What it draws from torch's
@@ -50,6 +53,8 @@ class TensorRows(Dataset[Batch]):
         inputs = self.inputs[rows]
         if inputs.dtype == torch.uint8:
             inputs = inputs.float().div_(255)
+        elif inputs.dtype == torch.int32:
+            inputs = inputs[:, : int((inputs != PADDING).any(0).sum())].long()
         if self.augmentation is not None:
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed_from("augmentation", *self.key, *indices))
@@ -72,6 +77,8 @@ class StageSampler(DistributedSampler[int]):
             :meth:`set_epoch`.
         world_size: number of processes.
         rank: of this process.
+        lengths: ``LongTensor``, tokens of each of ``rows``, where batches are to be of texts of like length.
+        batch_size: rows in a batch of one process; only ``lengths`` need it.
     """
 
     start = 0
@@ -84,10 +91,13 @@ class StageSampler(DistributedSampler[int]):
         position: Callable[[], Position] | None = None,
         world_size: int = 1,
         rank: int = 0,
+        lengths: Tensor | None = None,
+        batch_size: int = 1,
     ) -> None:
         super().__init__(rows, num_replicas=world_size, rank=rank, seed=seed)  # type: ignore[arg-type]
         self.rows = rows
         self._position = position
+        self._lengths, self._batch_size = lengths, batch_size * world_size
 
     @property
     def position(self) -> Position:
@@ -96,7 +106,10 @@ class StageSampler(DistributedSampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = generator_from("order", self.seed, *self.position)
-        order = self.rows[torch.randperm(len(self.rows), generator=generator)]
+        order = torch.randperm(len(self.rows), generator=generator)
+        if self._lengths is not None:
+            order = near_lengths(order, self._lengths, self._batch_size, generator)
+        order = self.rows[order]
         order = order.repeat(-(-self.total_size // len(order)))[: self.total_size]
         return iter(order[self.rank :: self.num_replicas][self.start :].tolist())
 

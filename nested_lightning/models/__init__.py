@@ -1,6 +1,8 @@
 """Models: plain ``torch.nn`` modules that know nothing of training."""
 
 from nested_lightning.models.bottlenecks import Bottleneck, ConvBottleneck, DenseBottleneck
+from nested_lightning.models.dense import DenseNetEncoder
+from nested_lightning.models.dense_bottleneck import DenseBlockBottleneck
 from nested_lightning.models.heads import BottleneckHead
 from nested_lightning.models.network import NestedNetwork
 from nested_lightning.models.unet import UNetEncoder
@@ -9,7 +11,9 @@ __all__ = [
     "Bottleneck",
     "BottleneckHead",
     "ConvBottleneck",
+    "DenseBlockBottleneck",
     "DenseBottleneck",
+    "DenseNetEncoder",
     "NestedNetwork",
     "UNetEncoder",
 ]

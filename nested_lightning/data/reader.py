@@ -1,0 +1,84 @@
+"""What all splits have in common about their inputs: the column, the shape of one input, the vocabulary."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from nested_lightning.data.inputs import InputColumn, find_input_column, is_text, open_input_column
+from nested_lightning.data.sources import Split
+from nested_lightning.data.texts import read_texts
+from nested_lightning.data.vocabulary import TextOptions, Vocabulary
+
+
+class Inputs:
+    """Reads the inputs of any split alike.
+
+    Args:
+        column: name of the input column; None: the only image column.
+        image_size: height and width to resize images to.
+        text: how texts become token ids.
+        training_rows: gives the split and the rows to train a vocabulary on.
+        first: gives the split whose first row has the shape that all have.
+    """
+
+    def __init__(
+        self,
+        column: str | None,
+        image_size: tuple[int, int] | None,
+        text: TextOptions,
+        training_rows: Callable[[], tuple[Split, Tensor]],
+        first: Callable[[], Split],
+    ) -> None:
+        self._column, self._image_size, self._text = column, image_size, text
+        self._training_rows, self._first = training_rows, first
+        self._shape: tuple[int, ...] | None = None
+        self._vocabulary: Vocabulary | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one input; reads one."""
+        if self._shape is None:
+            self._shape = self._open(self._first()).shape
+        return self._shape
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary of the texts; trained on the training rows where it was not given."""
+        if self._vocabulary is None:
+            self._vocabulary = self._new_vocabulary()
+        return self._vocabulary
+
+    @property
+    def awaits_vocabulary(self) -> bool:
+        """Whether the inputs are texts whose vocabulary is yet to be trained, or to come from a checkpoint."""
+        first = self._first()
+        return self._vocabulary is None and is_text(first, self._name(first))
+
+    def read(self, split: Split, rows: Tensor) -> Tensor:
+        """Return the inputs of ascending row numbers ``LongTensor[N]`` in one tensor ``[N, *shape]``."""
+        return self._open(split, self.shape).read(rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values: the shape of one input and, of text, the vocabulary."""
+        state: dict[str, Any] = {"input_shape": list(self.shape)}
+        if self._vocabulary is not None:
+            state["vocabulary"] = self._vocabulary.state_dict()
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the shape and the vocabulary."""
+        self._shape = tuple(state["input_shape"])
+        self._vocabulary = Vocabulary.from_state(state["vocabulary"]) if "vocabulary" in state else None
+
+    def _new_vocabulary(self) -> Vocabulary:
+        if self._text.tokenizer is not None:
+            return Vocabulary.from_file(self._text.tokenizer, self._text.length)
+        split, rows = self._training_rows()
+        return Vocabulary.train(read_texts(split, self._name(split), rows), self._text)
+
+    def _name(self, split: Split) -> str:
+        return self._column or find_input_column(split)
+
+    def _open(self, split: Split, shape: tuple[int, ...] | None = None) -> InputColumn:
+        return open_input_column(split, self._name(split), self._image_size, shape, lambda: self.vocabulary)

@@ -1,0 +1,68 @@
+"""Text columns: token ids, made once and kept in the cache of ``datasets``."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nested_lightning.data.sources import Split, Table
+from nested_lightning.data.vocabulary import Vocabulary, padded
+
+if TYPE_CHECKING:
+    import datasets
+
+
+def read_texts(split: Split, column: str, rows: Tensor) -> Iterator[str]:
+    """Yield the texts of ``rows``, a ``LongTensor[N]`` of ascending row numbers; an empty cell is an empty text."""
+    for table, part in split.chunks(rows, size=4096):
+        cells = table.rows.with_format("arrow", columns=[column])[part][column]
+        yield from (cell or "" for cell in cells.to_pylist())
+
+
+class TextColumn:
+    """Reads the texts of a column as token ids.
+
+    Args:
+        split: where the column is.
+        column: its name.
+        vocabulary: makes the ids.
+    """
+
+    def __init__(self, split: Split, column: str, vocabulary: Vocabulary) -> None:
+        self._split, self._column, self._vocabulary = split, column, vocabulary
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (tokens of a text at most,)."""
+        return (self._vocabulary.length,)
+
+    def read(self, rows: Tensor) -> Tensor:
+        """Read ``rows``, a ``LongTensor[N]`` of ascending row numbers.
+
+        Returns:
+            ``int32[N, length]``, -1 behind the end of a text.
+        """
+        encoded = {table: self._encoded(table) for table in self._split.tables}
+        chunks = [
+            padded(encoded[table].with_format("arrow")[part]["ids"].to_pylist(), *self.shape)
+            for table, part in self._split.chunks(rows, size=4096)
+        ]
+        return torch.cat([torch.empty(0, *self.shape, dtype=torch.int32), *chunks])
+
+    def _encoded(self, table: Table) -> "datasets.Dataset":
+        """Return the table with the one column ``ids``; for a source on disk it is made once and then found again."""
+        import datasets
+
+        state = json.dumps([table.rows._fingerprint, self._column, self._vocabulary.state_dict()])
+        return table.rows.with_format(None).map(
+            lambda cells: {"ids": self._vocabulary.encode([cell or "" for cell in cells])},
+            input_columns=self._column,
+            batched=True,
+            remove_columns=table.rows.column_names,
+            features=datasets.Features({"ids": [datasets.Value("int32")]}),
+            new_fingerprint=hashlib.blake2b(state.encode(), digest_size=16).hexdigest(),
+            desc="Tokens",
+        )
