@@ -127,6 +127,13 @@ class NestedLightningModule(L.LightningModule):
         if counts is not None:
             self.loss_weights.copy_(torch.tensor(inverse_frequency_weights(counts)))
 
+    def on_fit_start(self) -> None:
+        """Let a backbone that learns from inputs alone do so (its ``fit_inputs``), unless a checkpoint had it done."""
+        backbone: Any = self.network.backbone
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        if hasattr(backbone, "fit_inputs") and not backbone.is_fitted and hasattr(datamodule, "labelled_dataloader"):
+            backbone.fit_inputs(x for x, _ in datamodule.labelled_dataloader())
+
     def forward(self, x: Tensor, up_to: int | None = None) -> list[Tensor]:
         """Return the logits of levels 0 to ``up_to``; see :meth:`NestedNetwork.forward`."""
         return self.network(x, up_to=up_to)  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from nested_lightning.callbacks.progress import StageProgress
 from nested_lightning.callbacks.rejection import RejectionFineTuning
 from nested_lightning.callbacks.report import Report
 from nested_lightning.callbacks.temperature import TemperatureScaling
+from nested_lightning.callbacks.word_vectors import WordVectors
 
 __all__ = [
     "Calibrator",
@@ -18,4 +19,5 @@ __all__ = [
     "RunCheckpoint",
     "StageProgress",
     "TemperatureScaling",
+    "WordVectors",
 ]

@@ -176,8 +176,8 @@ def _unreadable(source: str, path: Path, error: Exception) -> DataError:
     if not path.exists():
         return DataError(
             f"data.source {source!r} is not a file or folder here (looked for {os.path.abspath(path)}), and "
-            f"could not be had from the Hugging Face hub either: {reason}. Correct the path, or for a hub id "
-            "check its spelling and the network"
+            f"could not be had from the Hugging Face hub either: {reason}. Correct the path; or for a hub id check "
+            "its spelling and the network, or read the same data from a folder of yours: --data.source FOLDER"
         )
     broken = [p for p in sorted(path.rglob("*.parquet")) if not _is_parquet(p)] if path.is_dir() else [path]
     what = f"{source!r}: file {broken[0]}" if broken else repr(source)

@@ -5,6 +5,9 @@ from nested_lightning.models.dense import DenseNetEncoder
 from nested_lightning.models.dense_bottleneck import DenseBlockBottleneck
 from nested_lightning.models.heads import BottleneckHead
 from nested_lightning.models.network import NestedNetwork
+from nested_lightning.models.ngram_bag import NGramBag
+from nested_lightning.models.pretrained import PretrainedEncoder
+from nested_lightning.models.text_unet import LSTMBottleneck, TextUNetEncoder
 from nested_lightning.models.unet import UNetEncoder
 
 __all__ = [
@@ -14,6 +17,10 @@ __all__ = [
     "DenseBlockBottleneck",
     "DenseBottleneck",
     "DenseNetEncoder",
+    "LSTMBottleneck",
+    "NGramBag",
     "NestedNetwork",
+    "PretrainedEncoder",
+    "TextUNetEncoder",
     "UNetEncoder",
 ]

@@ -3,7 +3,8 @@
 A bottleneck is any ``nn.Module`` that
 
 * is built as ``bottleneck(previous_channels, skip_channels, channels)``, 0 for an input without channels, and
-* is called as ``block(previous, skip)`` and returns ``[B, channels, ...]``.
+* is called as ``block(previous, skip)`` and returns ``[B, channels, ...]``; or a pair, a map ``[B, map_channels, ...]``
+  for the next level and ``[B, channels, ...]`` for its own head. Then it says ``map_channels`` in an attribute.
 
 ``previous`` is the map of the next coarser level's bottleneck, None at level 0. ``skip`` is a feature of the
 backbone: the deepest one at level 0, a shallower one at each finer level. Without skip connections the finer
@@ -25,7 +26,7 @@ Bottleneck = Callable[[int, int, int], nn.Module]
 
 
 class DenseBottleneck(nn.Module):
-    """Bottleneck of vectors: pooling, concatenation, linear layer, batch normalisation, ReLU.
+    """Bottleneck of vectors: pooling, concatenation, linear layer, batch normalisation, ReLU, dropout.
 
     Works behind any backbone, whether it gives vectors or maps with any number of spatial dimensions.
 
@@ -33,6 +34,7 @@ class DenseBottleneck(nn.Module):
         previous_channels: channels of the coarser level's bottleneck; 0 at level 0.
         skip_channels: channels of the backbone's feature; 0 without a skip connection.
         channels: channels of the result.
+        dropout: probability of zeroing a value of the result in training.
 
     Shape:
         - previous: ``[B, previous_channels, ...]`` or None
@@ -45,12 +47,13 @@ class DenseBottleneck(nn.Module):
         torch.Size([2, 5])
     """
 
-    def __init__(self, previous_channels: int, skip_channels: int, channels: int) -> None:
+    def __init__(self, previous_channels: int, skip_channels: int, channels: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.block = nn.Sequential(
             nn.Linear(previous_channels + skip_channels, channels, bias=False),
             BatchNorm1d(channels),
             nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
         )
 
     def forward(self, previous: Tensor | None, skip: Tensor) -> Tensor:

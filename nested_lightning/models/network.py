@@ -70,11 +70,11 @@ class NestedNetwork(nn.Module):
         )
         self.skip_connections = skip_connections
         self.backbone = backbone
-        previous = (0, *self.bottleneck_channels)
-        self.bottlenecks = nn.ModuleList(
-            bottleneck(previous[level], self._skip_channels(level), channels)
-            for level, channels in enumerate(self.bottleneck_channels)
-        )
+        self.bottlenecks = nn.ModuleList()
+        previous = 0
+        for level, channels in enumerate(self.bottleneck_channels):
+            self.bottlenecks.append(bottleneck(previous, self._skip_channels(level), channels))
+            previous = getattr(self.bottlenecks[-1], "map_channels", channels)
         heads = nn.ModuleList(map(BottleneckHead, self.bottleneck_channels, self.sizes))
         self.heads = cast("Sequence[BottleneckHead]", heads)  # ModuleList does not tell a type checker what it holds
 
@@ -94,7 +94,7 @@ class NestedNetwork(nn.Module):
         Raises:
             ConfigurationError: there is no level ``up_to``.
         """
-        return [self.heads[level].embed(features) for level, features in enumerate(self._maps(x, up_to))]
+        return [self.heads[level].embed(features) for level, features in enumerate(self._bottlenecked(x, up_to))]
 
     def forward(self, x: Tensor, up_to: int | None = None) -> list[Tensor]:
         """Return the logits ``[B, sizes[i] + 1]`` of the levels 0 to ``up_to`` (default: all).
@@ -104,7 +104,7 @@ class NestedNetwork(nn.Module):
         Raises:
             ConfigurationError: there is no level ``up_to``.
         """
-        return [self.heads[level](features) for level, features in enumerate(self._maps(x, up_to))]
+        return [self.heads[level](features) for level, features in enumerate(self._bottlenecked(x, up_to))]
 
     def parts(self, level: int) -> list[nn.Module]:
         """Return the modules that start to train in the stage of ``level``.
@@ -118,8 +118,8 @@ class NestedNetwork(nn.Module):
         own = [self.bottlenecks[self._checked(level)], self.heads[level]]
         return own if level else [self.backbone, *own]
 
-    def _maps(self, x: Tensor, up_to: int | None) -> Iterator[Tensor]:
-        """Yield the map ``[B, bottleneck_channels[i], ...]`` of each level."""
+    def _bottlenecked(self, x: Tensor, up_to: int | None) -> Iterator[Tensor]:
+        """Yield for each level what its head sees, ``[B, bottleneck_channels[i], ...]``."""
         last = len(self.sizes) - 1 if up_to is None else self._checked(up_to)
         features, previous = self.features(x), None
         for level in range(last + 1):
@@ -127,14 +127,15 @@ class NestedNetwork(nn.Module):
             if not self._skip_channels(level):
                 skip = skip[:, :0].detach()
             bottleneck = self.bottlenecks[level]
-            previous = bottleneck(previous, skip)
-            if previous.shape[1] != self.bottleneck_channels[level]:
+            result = bottleneck(previous, skip)
+            previous, seen = result if isinstance(result, tuple) else (result, result)
+            if seen.shape[1] != self.bottleneck_channels[level]:
                 raise ConfigurationError(
                     f"The bottleneck {type(bottleneck).__name__} of level {level} was built for "
-                    f"{self.bottleneck_channels[level]} channels, but gave a map of shape {list(previous.shape)}, "
-                    f"which has {previous.shape[1]} (dimension 1)."
+                    f"{self.bottleneck_channels[level]} channels, but gave a map of shape {list(seen.shape)}, "
+                    f"which has {seen.shape[1]} (dimension 1)."
                 )
-            yield previous
+            yield seen
 
     def _feature(self, level: int) -> int:
         """Return the index of the feature that ``level`` sees: from the deepest back to the shallowest."""
