@@ -34,11 +34,14 @@ from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.quiet import quietly
 from nested_lightning.resources import recipes_command
+from nested_lightning.taxonomy_command import taxonomy_command
 from nested_lightning.usage import ShortHelp, explain
 
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
-Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them."""
+Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
+Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help."""
+_OTHER_COMMANDS = {"recipes": recipes_command, "taxonomy": taxonomy_command}
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -138,7 +141,7 @@ def main(
     model_class: type[NestedLightningModule] = NestedLightningModule,
     data_class: type[HierarchicalDataModule] = HierarchicalDataModule,
 ) -> None:
-    """Run ``lightning fit|validate|test|predict|recipes``; ``args`` defaults to the process's own.
+    """Run ``lightning fit|validate|test|predict|recipes|taxonomy``; ``args`` defaults to the process's own.
 
     A subclass of one's own is run by a script of one line that passes it as ``model_class`` or ``data_class``.
     A user's mistake is told in one message, with exit code 2.
@@ -149,8 +152,8 @@ def main(
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())  # classes of one's own beside the recipe are found, as with python -m
     try:
-        if arguments[:1] == ["recipes"]:
-            recipes_command(arguments[1:])
+        if other := _OTHER_COMMANDS.get("".join(arguments[:1])):
+            other(arguments[1:])
             return
         with quietly():
             _run(arguments, model_class, data_class)

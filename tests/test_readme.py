@@ -62,6 +62,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image(root / "photos" / "test" / name / "0.png")
     for i in range(3):
         image(root / "new_photos" / f"{i}.png")
+    for path in ("train/animal/bird/owl", "train/animal/fish/cod", "test/animal/fish/cod", "train/stone"):
+        image(root / "nested_photos" / path / "0.png")
+    (root / "pairs.csv").write_text("child,parent\nowl,bird\nbird,animal\nanimal,\nstone,\n")
+    (root / "classes.txt").write_text("animal/bird/owl\nanimal/bird\nstone\n")
+    (root / "classes.json").write_text('{"animal": {"bird": ["owl", "eagle"]}, "stone": null}')
+    (root / "leaves.csv").write_text("label\nApple___Apple_scab\nApple___healthy\nGrape___healthy\n")
     (root / "animals.yaml").write_text(block("yaml", "levels:"))
     (root / "table.yaml").write_text(block("yaml", "source: table.parquet"))
     leaves = [["animal", "bird", "owl"], ["animal", "fish", "cod"], ["stone", None, None]]
@@ -166,6 +172,10 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run("fit", "--config", "recipes/digits.yaml", "--print_config")
     known = {"config", "help", *keys(yaml.safe_load(capsys.readouterr().out))}
+    for command in ("discover", "build columns", "build paths", "show", "check"):
+        with pytest.raises(SystemExit):
+            run("taxonomy", *command.split(), "--help")
+        known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))
     named = {name for page in PAGES for name in re.findall(r"(?<![\w-])--([a-z][a-z_.]*[a-z_])", page.read_text())}
     assert named - known == set()
 

@@ -18,15 +18,23 @@ from nested_lightning.taxonomy import Taxonomy
 
 RECIPES = sorted(name for name in shipped() if name.startswith("recipes/") and name.count("/") == 1)
 OVERLAYS = sorted(name for name in shipped() if name.startswith("recipes/variants/"))
+TEXT = "recipes/dbpedia.yaml"
+UNET = "recipes/backbones/text_unet.yaml"
+ENCODER = "recipes/backbones/encoder.yaml"
 DIGITS = [str(digit) for digit in range(10)]
 FASHION = ["T - shirt / top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 PLANTS = Taxonomy.from_yaml(shipped()["taxonomies/plantvillage.yaml"])
+DBPEDIA = Taxonomy.from_yaml(shipped()["taxonomies/dbpedia.yaml"])
 CIFAR100 = Taxonomy.from_yaml(shipped()["taxonomies/cifar100.yaml"])
 
 
 def picture(shape: tuple[int, ...], random: np.random.Generator) -> Image.Image:
     return Image.fromarray(random.integers(0, 256, shape, dtype=np.uint8))
+
+
+def text(random: np.random.Generator) -> str:
+    return " ".join(f"word{i}" for i in random.integers(0, 50, 30))
 
 
 class Schema(NamedTuple):
@@ -54,9 +62,19 @@ SCHEMAS = {
     "GVJahnavi/PlantVillage_dataset": Schema(
         "plantvillage", "image", partial(picture, (80, 80, 3)), {"label": list(PLANTS.names(2))}
     ),
+    "DeveloperOats/DBPedia_Classes": Schema(
+        "dbpedia_classes",
+        "text",
+        text,
+        {level: [leaf[i] for leaf in DBPEDIA.leaves] for i, level in enumerate(DBPEDIA.levels)},
+    ),
 }
-# What has to be set besides where an overlay was written for three levels, or for bottlenecks of any size.
-BESIDES: dict[tuple[str, str | None], dict[str, list[int]]] = {
+SMALL_BAG = {"model.backbone.n_grams": 500, "model.backbone.channels": 16}
+# What has to be set besides: where an overlay was written for three levels, or for bottlenecks of any size; and where
+# a backbone is large.
+BESIDES: dict[tuple[str, str | None], dict[str, Any]] = {
+    (TEXT, None): SMALL_BAG,
+    **{(TEXT, overlay): SMALL_BAG for overlay in OVERLAYS},
     ("recipes/cifar100.yaml", "recipes/variants/end_to_end.yaml"): {
         "data.budgets": [0, 16],
         "model.loss_weights": [0, 1],
@@ -111,7 +129,7 @@ def make_rows(target: Path, n: int, schema: Schema) -> None:
 
 
 FIRST = "recipes/digits.yaml"
-QUICK = [*((recipe, None) for recipe in RECIPES), *((FIRST, overlay) for overlay in OVERLAYS)]
+QUICK = [*((recipe, None) for recipe in RECIPES), *((FIRST, overlay) for overlay in OVERLAYS), (TEXT, UNET)]
 REST = [(recipe, overlay) for recipe in RECIPES if recipe != FIRST for overlay in OVERLAYS]
 
 
@@ -132,14 +150,32 @@ def test_runs(recipe: str, overlay: str | None, sources: dict[str, str], tmp_pat
     n_levels = len(besides["data.budgets"])
     assert saved["state_dict"][f"network.heads.{n_levels - 1}.rejection_fitted"]
     assert len(saved["callbacks"]["TemperatureScaling"]["after"]) >= 3 * n_levels
-    got = saved["config"]["model"]
+    asked: dict[str, Any] = {}
     for name in configs:
-        asked = {
-            key: value
-            for key, value in options(name).get("model", {}).items()
-            if key not in ("backbone", "bottleneck") and f"model.{key}" not in besides
-        }
-        assert {key: got[key] for key in asked} == asked
+        asked |= options(name).get("model", {})
+    got = saved["config"]["model"]
+    for key, value in asked.items():
+        assert key in ("backbone", "bottleneck") or f"model.{key}" in besides or got[key] == value
+
+
+def test_a_pretrained_encoder(sources: dict[str, str], tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    from nested_lightning.data.vocabulary import TextOptions, Vocabulary
+
+    folder = tmp_path / "encoder"
+    vocabulary = Vocabulary.train([text(np.random.default_rng(0))], TextOptions(min_count=1))
+    config = transformers.BertConfig(
+        vocab_size=len(vocabulary), hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(str(vocabulary.state_dict()["tokenizer"]))
+    few = ["--data.budgets=[16,16,16]", "--data.validation=16", f"--data.text.tokenizer={folder}"]
+    source = sources[options(TEXT)["data"]["source"]]
+    plain = ["--trainer.default_root_dir", tmp_path, "--trainer.accelerator=cpu"]
+    run("fit", f"--config={TEXT}", f"--config={ENCODER}", "--data.source", source, *few, *plain, *SHORT)
+    saved = torch.load(tmp_path / "checkpoints" / "final.ckpt", weights_only=True)
+    assert saved["config"]["model"]["backbone"]["init_args"]["folder"] == str(folder)
+    assert saved["HierarchicalDataModule"]["vocabulary"]["tokenizer"] == vocabulary.state_dict()["tokenizer"]
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

@@ -1,0 +1,18 @@
+"""A taxonomy found in the confusions of a shallow classifier (Sec. D)."""
+
+from nested_lightning.discovery.classifier import confusion
+from nested_lightning.discovery.discover import Discovery, discover, level_names
+from nested_lightning.discovery.figure import plot_confusion
+from nested_lightning.discovery.masses import normalised, off_diagonal_masses
+from nested_lightning.discovery.rows import labelled_rows
+
+__all__ = [
+    "Discovery",
+    "confusion",
+    "discover",
+    "labelled_rows",
+    "level_names",
+    "normalised",
+    "off_diagonal_masses",
+    "plot_confusion",
+]

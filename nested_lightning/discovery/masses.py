@@ -1,0 +1,72 @@
+"""How much a classifier confuses groups of classes with one another."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nested_lightning.errors import DataError, TaxonomyError
+from nested_lightning.taxonomy import Taxonomy
+
+
+def normalised(matrix: np.ndarray) -> np.ndarray:
+    """Return counts ``[n, n]`` as shares of their row, float64; a row without counts stays 0.
+
+    Raises:
+        DataError: the matrix is not square with at least two classes, or has a negative or non-finite entry.
+    """
+    counts = np.asarray(matrix, dtype=np.float64)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
+        raise DataError(f"expected a square confusion matrix of at least 2 classes, came shape {counts.shape}")
+    if not np.isfinite(counts).all() or (counts < 0).any():
+        raise DataError("expected counts or shares in the confusion matrix, came a negative or non-finite entry")
+    totals = counts.sum(1, keepdims=True)
+    shares: np.ndarray = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    return shares
+
+
+def affinity(matrix: np.ndarray) -> np.ndarray:
+    """Return how much each two classes are confused: symmetric, diagonal 0, float64 ``[n, n]``.
+
+    Scaled so that the sum over all pairs of different groups is the mass between them (see
+    :func:`off_diagonal_masses`), every class counting the same.
+    """
+    shares = normalised(matrix)
+    symmetric: np.ndarray = (shares + shares.T) / (2 * len(shares))
+    np.fill_diagonal(symmetric, 0)
+    return symmetric
+
+
+def mass_between(affinity: np.ndarray, groups: np.ndarray) -> float:
+    """Return the sum of ``affinity`` ``[n, n]`` over the pairs of classes whose ``groups`` ``[n]`` differ."""
+    return float(affinity[groups[:, None] != groups[None, :]].sum())
+
+
+def off_diagonal_masses(taxonomy: Taxonomy, names: Sequence[str], matrix: np.ndarray) -> tuple[float, ...]:
+    """Return for each level the share of rows that are answered with a class of another group (Sec. D).
+
+    It is the L1 norm of what lies outside the groups' diagonal blocks, with each row of the matrix made to
+    sum to 1, divided by the number of classes. At the finest level it is the error of the classifier, averaged over
+    classes.
+
+    Args:
+        taxonomy: whose leaves are the classes.
+        names: of the rows and columns of ``matrix``.
+        matrix: counts ``[n, n]``: row = label, column = answer.
+
+    Raises:
+        TaxonomyError: a name is no leaf of the taxonomy.
+        DataError: see :func:`normalised`; or names and matrix differ in size.
+
+    Example:
+        >>> taxonomy = Taxonomy.from_paths(["round/6", "round/8", "straight/1"])
+        >>> off_diagonal_masses(taxonomy, ["1", "6", "8"], np.array([[4, 0, 4], [0, 3, 1], [0, 1, 3]]))
+        (0.16666666666666666, 0.3333333333333333)
+    """
+    close = affinity(matrix)
+    if len(names) != len(close):
+        raise DataError(f"{len(names)} names are given for a confusion matrix of {len(close)} classes")
+    targets = np.array([taxonomy.target(taxonomy.find(name)) for name in names])
+    if (targets < 0).any():
+        inner = names[int((targets < 0).any(1).argmax())]
+        raise TaxonomyError(f"the label {inner!r} is no leaf of the taxonomy, but has classes below it")
+    return tuple(mass_between(close, groups) for groups in targets.T)
