@@ -9,7 +9,9 @@ from torch.nn.functional import cross_entropy
 from nested_lightning.errors import ConfigurationError, DataError
 
 
-def nested_loss(logits: Sequence[Tensor], target: Tensor, weights: Tensor | None = None) -> Tensor:
+def nested_loss(
+    logits: Sequence[Tensor], target: Tensor, weights: Tensor | None = None, label_smoothing: float = 0.0
+) -> Tensor:
     """Return the weighted sum of the levels' cross-entropies, divided by the batch size.
 
     This is ``1/B * sum_j sum_i alpha_i * known_ij * CE_ij``: the batch loss of Sec. 5 ("Training with nested
@@ -25,6 +27,8 @@ def nested_loss(logits: Sequence[Tensor], target: Tensor, weights: Tensor | None
             may be ``-inf``. Fewer levels than ``target`` has: the finer ones are ignored.
         target: ``LongTensor[B, n_levels]``, -1 = not known at this level.
         weights: alpha_i, ``[n]`` with at least ``len(logits)`` entries; ``None`` = 1 for every level.
+        label_smoothing: in [0, 1), the part of a label that is spread evenly over the level's real classes
+            (Szegedy et al. 2016).
 
     Returns:
         A differentiable scalar, in nats; 0 for an empty batch.
@@ -38,7 +42,7 @@ def nested_loss(logits: Sequence[Tensor], target: Tensor, weights: Tensor | None
         >>> nested_loss(logits, torch.tensor([[0, 1], [1, -1]]))  # log(3) + log(5) / 2
         tensor(1.9033)
     """
-    losses = level_losses(logits, target)
+    losses = level_losses(logits, target, label_smoothing)
     if weights is None:
         return losses.sum()
     if weights.numel() < len(losses):
@@ -49,12 +53,13 @@ def nested_loss(logits: Sequence[Tensor], target: Tensor, weights: Tensor | None
     return (losses * weights[: len(losses)].to(losses)).sum()
 
 
-def level_losses(logits: Sequence[Tensor], target: Tensor) -> Tensor:
+def level_losses(logits: Sequence[Tensor], target: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Return the terms of :func:`nested_loss` before weighting, one per level.
 
     Args:
         logits: as in :func:`nested_loss`.
         target: as in :func:`nested_loss`.
+        label_smoothing: as in :func:`nested_loss`.
 
     Returns:
         ``[len(logits)]``: the cross-entropies of the level's known rows, summed and divided by the batch
@@ -75,11 +80,17 @@ def level_losses(logits: Sequence[Tensor], target: Tensor) -> Tensor:
             f"the target is {tuple(target.shape)}, but logits of {len(logits)} levels and {batch} rows "
             f"came: expected ({batch}, {len(logits)}) or more columns, class indices or -1 for unknown"
         )
-    sums = [
-        cross_entropy(level_logits, target[:, level], ignore_index=-1, reduction="sum")
-        for level, level_logits in enumerate(logits)
-    ]
+    sums = [_smoothed(z, target[:, level], label_smoothing) for level, z in enumerate(logits)]
     return torch.stack(sums) / max(batch, 1)
+
+
+def _smoothed(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """Return the summed cross-entropy; the share of the evenly spread labels does not see the rejection logit."""
+    loss = (1 - label_smoothing) * cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    if label_smoothing:
+        even = -logits[labels >= 0, :-1].log_softmax(1).mean(1).sum()
+        loss = loss + label_smoothing * even
+    return loss
 
 
 def inverse_frequency_weights(counts: Sequence[int]) -> list[float]:

@@ -60,6 +60,8 @@ class NestedLightningModule(L.LightningModule):
             ``nested_lightning.combination.COMBINATIONS`` or a function. ``nested`` is Eq. 2.
         loss_weights: the alphas of Sec. 4.3, one per level. None: inversely proportional to the training rows
             known at each level where the data module counts them, else 1.
+        label_smoothing: the part of a label that is spread evenly over the level's classes, against overconfidence
+            where labels are few.
         threshold: an answer ends before the first level whose confidence is below it.
 
     Raises:
@@ -87,6 +89,7 @@ class NestedLightningModule(L.LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = Adam,
         combination: str | CombinationRule = "nested",
         loss_weights: list[float] | None = None,
+        label_smoothing: float = 0.0,
         threshold: float = 0.5,
     ) -> None:
         super().__init__()
@@ -101,6 +104,8 @@ class NestedLightningModule(L.LightningModule):
             )
         if not 0 <= threshold <= 1:
             raise ConfigurationError(f"model.threshold must lie in [0, 1], got {threshold}")
+        if not 0 <= label_smoothing < 1:
+            raise ConfigurationError(f"model.label_smoothing must lie in [0, 1), got {label_smoothing}")
         self.network = NestedNetwork(
             backbone,
             self.taxonomy.sizes,
@@ -111,6 +116,7 @@ class NestedLightningModule(L.LightningModule):
         )
         self.optimizer = optimizer
         self.combination = get_combination(combination)
+        self.label_smoothing = label_smoothing
         self.threshold = threshold
         self._count_weights = loss_weights is None
         self.register_buffer("loss_weights", torch.tensor(loss_weights or [1.0] * n_levels))
@@ -140,7 +146,7 @@ class NestedLightningModule(L.LightningModule):
 
     def loss(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
         """Return the loss of the levels given (Sec. 4.3; rows of unknown label are masked as in Sec. 5)."""
-        return nested_loss(logits, target, self.loss_weights)
+        return nested_loss(logits, target, self.loss_weights, self.label_smoothing)
 
     def own_log_probabilities(self, logits: Sequence[Tensor]) -> list[Tensor]:
         """Return each level's calibrated log-probabilities over its real classes, before combination."""

@@ -15,6 +15,8 @@ from commands import SHORT, run
 from PIL import Image
 
 from nested_lightning import HierarchicalDataModule, Taxonomy, callbacks
+from nested_lightning.data.vocabulary import TextOptions
+from nested_lightning.models import PretrainedEncoder
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -76,6 +78,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = datasets.Dataset.from_dict({"pixels": np.random.default_rng(0).random((180, 64)), **columns})
     for name in ("table.parquet", "families.parquet", "species.parquet"):
         table.to_parquet(root / name)
+    (root / "articles.yaml").write_text(block("yaml", "source: articles.parquet"))
+    texts = [" ".join(str(label) for label in leaf) + f" number {i}" for i, leaf in enumerate(labels)]
+    datasets.Dataset.from_dict({"text": texts, **columns}).to_parquet(root / "articles.parquet")
+    leaf = dict(zip(("l1", "l2", "l3"), ("Place", "Building", "Castle"), strict=True))
+    for name, known in (("dbpedia_l3", 3), ("dbpedia_l2", 2)):
+        (root / name).mkdir()
+        cells = {level: [label] * 40 for level, label in list(leaf.items())[:known]}
+        datasets.Dataset.from_dict({"text": texts[:40], **cells}).to_parquet(root / name / "train.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         run("fit", "--config", "recipes/digits.yaml", *SHORT)
@@ -124,6 +134,7 @@ def test_the_data_of_commands_fit(words: list[str], project: Path, capsys: pytes
     with pytest.raises(SystemExit):
         run(*words, "--print_config")
     options = yaml.safe_load(capsys.readouterr().out)["data"]
+    options["text"] = TextOptions(**options["text"])
     if options["source"] in ("ylecun/mnist", "MNIST_FOLDER"):
         pytest.skip("MNIST does not come with the package")
     assert min(HierarchicalDataModule(**options).level_counts) > 0
@@ -172,6 +183,8 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run("fit", "--config", "recipes/digits.yaml", "--print_config")
     known = {"config", "help", *keys(yaml.safe_load(capsys.readouterr().out))}
+    encoder = inspect.signature(PretrainedEncoder).parameters  # of a backbone that the digits do not have
+    known |= {f"model.backbone.init_args.{name}" for name in encoder}
     for command in ("discover", "build columns", "build paths", "show", "check"):
         with pytest.raises(SystemExit):
             run("taxonomy", *command.split(), "--help")

@@ -180,7 +180,8 @@ class CascadeTraining(Callback):
         module.log_dict({f"cascade/{name}": float(value) for name, value in values.items()})
         if loss < self.best - self.min_delta:
             self.best, self.bad_epochs = loss, 0
-            self.best_state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+            changing = _changing(module)
+            self.best_state = {n: value.detach().clone() for n, value in module.state_dict().items() if n in changing}
         else:
             self.bad_epochs += 1
             if self.bad_epochs % self.plateau_patience == 0:
@@ -211,7 +212,7 @@ class CascadeTraining(Callback):
 
     def _end_stage(self, trainer: L.Trainer, module: NestedLightningModule, last: bool) -> None:
         if self.best_state is not None:
-            module.load_state_dict(self.best_state)
+            module.load_state_dict(self.best_state, strict=False)
         if last:
             self.finished = trainer.should_stop = True
             self.best_state = None  # the weights themselves, from now on
@@ -247,3 +248,11 @@ class CascadeTraining(Callback):
 
 def _parameters(module: NestedLightningModule, level: int) -> list[Tensor]:
     return [parameter for part in module.network.parts(level) for parameter in part.parameters()]
+
+
+def _changing(module: NestedLightningModule) -> set[str]:
+    """Return what a stage changes: parameters that train, and buffers, but for those of a backbone fitted before it."""
+    backbone = module.network.backbone
+    fixed = {id(buffer) for buffer in backbone.buffers()} if hasattr(backbone, "fit_inputs") else set()
+    buffers = {name for name, buffer in module.named_buffers() if id(buffer) not in fixed}
+    return buffers | {name for name, parameter in module.named_parameters() if parameter.requires_grad}

@@ -24,7 +24,7 @@ class WordVectors(Callback):
             ``word`` and ``vector``.
 
     Raises:
-        ConfigurationError: there are no word vectors to start, or they have another dimension.
+        ConfigurationError: there are no word vectors to start, or they are too few or of another dimension.
         DataError: the file cannot be read, or has none of the words.
     """
 
@@ -42,6 +42,11 @@ class WordVectors(Callback):
                 "HierarchicalDataModule of texts"
             )
         words = data.vocabulary.words
+        if len(words) > embedding.num_embeddings:
+            raise ConfigurationError(
+                f"the backbone was built for {embedding.num_embeddings} words, but the data has {len(words)}: set its "
+                "vocabulary_size to that of the data (data.text.vocabulary_size, or the size of its tokenizer)"
+            )
         vectors = read_word_vectors(self.source, {word: number for number, word in enumerate(words)})
         if not vectors:
             raise DataError(f"{self.source} has none of the {len(words)} words of the data: is it of another language?")

@@ -175,6 +175,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         """
         if stage == "fit":
             self._parts.require_every_level()
+            self._inputs.refuse_labels(self._data.label_columns(self._data.splits["train"]))
             if n := self._parts.n_unlabelled:
                 rank_zero_warn(f"{n} training rows have no label at any level and are left out")
             self._load("train")

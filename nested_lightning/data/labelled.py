@@ -101,7 +101,7 @@ class LabelledSource:
             DataError: no label column, or a label that is not in the taxonomy.
         """
         if name not in self._targets:
-            split, columns = self.splits[name], self._label_columns(self.splits[name])
+            split, columns = self.splits[name], self.label_columns(self.splits[name])
             if isinstance(columns, str):
                 self._targets[name] = targets_of_leaf_column(split, columns, self.taxonomy)
             else:
@@ -128,8 +128,12 @@ class LabelledSource:
                 raise splits[0].missing_column(column, "data.label_columns")
         return taxonomy_of_columns(splits, columns, self._levels or columns, self._allow_repeated_names)
 
-    def _label_columns(self, split: Split) -> str | Sequence[str]:
-        """Return the leaf column (text) or the column of each level (a sequence) of a split."""
+    def label_columns(self, split: Split) -> str | Sequence[str]:
+        """Return the leaf column (text) or the column of each level (a sequence) of a split.
+
+        Raises:
+            DataError: a column is missing.
+        """
         columns: str | Sequence[str] | None = self._columns
         if columns is None:
             levels = self.taxonomy.levels

@@ -1,6 +1,6 @@
 """What all splits have in common about their inputs: the column, the shape of one input, the vocabulary."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -9,6 +9,7 @@ from nested_lightning.data.inputs import InputColumn, find_input_column, is_text
 from nested_lightning.data.sources import Split
 from nested_lightning.data.texts import read_texts
 from nested_lightning.data.vocabulary import TextOptions, Vocabulary
+from nested_lightning.errors import ConfigurationError, DataError
 
 
 class Inputs:
@@ -55,6 +56,14 @@ class Inputs:
         first = self._first()
         return self._vocabulary is None and is_text(first, self._name(first))
 
+    def refuse_labels(self, columns: str | Sequence[str]) -> None:
+        """Raise a ConfigurationError where the input column is a label column, which would be learned by heart."""
+        if self._column in ([columns] if isinstance(columns, str) else columns):
+            raise ConfigurationError(
+                f"data.input_column: {self._column!r} cannot be the input, it is a label column. Name the column of "
+                "images, texts or numbers, or other data.label_columns"
+            )
+
     def read(self, split: Split, rows: Tensor) -> Tensor:
         """Return the inputs of ascending row numbers ``LongTensor[N]`` in one tensor ``[N, *shape]``."""
         return self._open(split, self.shape).read(rows)
@@ -74,7 +83,15 @@ class Inputs:
     def _new_vocabulary(self) -> Vocabulary:
         if self._text.tokenizer is not None:
             return Vocabulary.from_file(self._text.tokenizer, self._text.length)
-        split, rows = self._training_rows()
+        try:
+            split, rows = self._training_rows()
+        except DataError as error:
+            raise DataError(
+                "there is no vocabulary to read the texts with: it is in a trained model's checkpoint (ckpt_path). "
+                f"Nor can one be trained: {error}"
+            ) from error
+        if not is_text(split, self._name(split)):
+            raise DataError(f"{split.where()}: column {self._name(split)!r} is no text, and has no vocabulary")
         return Vocabulary.train(read_texts(split, self._name(split), rows), self._text)
 
     def _name(self, split: Split) -> str:

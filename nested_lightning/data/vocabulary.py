@@ -102,7 +102,7 @@ class Vocabulary:
         """Return the tokenizer of a ``tokenizer.json``, or of a folder that has one.
 
         Raises:
-            ConfigurationError: there is none, or it cannot be read.
+            ConfigurationError: there is none, it cannot be read, or ``length`` leaves no room for a word.
         """
         file = Path(path).expanduser()
         file = file / "tokenizer.json" if file.is_dir() else file
@@ -118,6 +118,12 @@ class Vocabulary:
             raise ConfigurationError(
                 f"data.text.tokenizer: {file} is no file of the library tokenizers ({error}): give a tokenizer.json"
             ) from error
+        least = vocabulary._tokenizer.num_special_tokens_to_add(False) + 1
+        if length < least:
+            raise ConfigurationError(
+                f"data.text.length must be at least {least} for {file}, which adds tokens of its own to each text; "
+                f"got {length}"
+            )
         return vocabulary
 
     @classmethod

@@ -39,7 +39,8 @@ def _lines(path: Path, words: Mapping[str, int]) -> Vectors:
         with path.open(encoding="utf-8") as file:
             size = _size(path)
             for number, line in enumerate(file, start=1):
-                word, *numbers = line.rstrip("\n").rsplit(" ", size)  # some words have blanks in them
+                # Some words have blanks in them, and some writers put one at the end of the line.
+                word, *numbers = line.rstrip().rsplit(" ", size)
                 if number == 1 and len(numbers) == 1:
                     continue  # the number of words and of dimensions, which some writers put first
                 if word not in words:
@@ -48,10 +49,10 @@ def _lines(path: Path, words: Mapping[str, int]) -> Vectors:
                     vector = torch.tensor([float(value) for value in numbers])
                 except ValueError as error:
                     raise DataError(f"{path}, line {number}: {error}. Mend the line or drop it") from error
-                if len(vector) != size:
+                if len(vector) != size or not vector.isfinite().all():
                     raise DataError(
-                        f"{path}, line {number}: expected a word and {size} numbers as in the lines before, came "
-                        f"{len(vector)}. Mend the line or drop it"
+                        f"{path}, line {number}: expected a word and {size} finite numbers as in other lines, came "
+                        f"{len(vector)}: {' '.join(numbers)[:40]!r}. Mend the line or drop it"
                     )
                 yield word, vector
     except (OSError, UnicodeDecodeError) as error:

@@ -9,6 +9,7 @@ from torch.nn.functional import embedding_bag, normalize
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.models.checks import positive_integers, token_ids
+from nested_lightning.models.memory import TextMemory
 from nested_lightning.models.ngrams import n_gram_keys, term_frequencies
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ class NGramBag(nn.Module):
     Rare n-grams get their place from the company they keep, where vectors trained with few labels would learn them by
     heart. ``fit`` of the command line does so by itself before training; the bottlenecks are what is trained.
 
-    The time for a text is linear in its length. N-grams are numbered exactly, so that none share a vector.
+    The time for a text is linear in its length, and is spent once: its vector is kept in main memory. N-grams are
+    numbered exactly, so that none share a vector.
 
     Args:
         vocabulary_size: how many token ids there may be (``data.text.vocabulary_size``).
@@ -60,8 +62,8 @@ class NGramBag(nn.Module):
     def __init__(
         self,
         vocabulary_size: int = 30000,
-        channels: int = 512,
-        n_grams: int = 100_000,
+        channels: int = 1000,
+        n_grams: int = 150_000,
         longest: int = 2,
         dropout: float = 0.2,
     ) -> None:
@@ -80,6 +82,7 @@ class NGramBag(nn.Module):
         self.register_buffer("idf", torch.zeros(n_grams))
         self.register_buffer("vectors", torch.zeros(n_grams, channels, dtype=torch.half))
         self.register_buffer("is_fitted", torch.tensor(False))
+        self._memory = TextMemory(self)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the texts' vectors ``[B, channels]``, brought to a mean square of 1 over the training texts."""
@@ -88,10 +91,8 @@ class NGramBag(nn.Module):
                 "NGramBag has no vectors yet: call its fit_inputs with the training texts, or train with a "
                 "HierarchicalDataModule, which does so."
             )
-        rows, weights = self._weighted(tokens)
-        used, rows = rows.unique(return_inverse=True)
-        result = embedding_bag(rows, self.vectors[used].float(), per_sample_weights=weights, mode="sum")
-        return self.dropout(result)  # type: ignore[no-any-return]
+        token_ids("NGramBag", tokens, self.vocabulary_size)
+        return self.dropout(self._memory(tokens, self._summed))  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def fit_inputs(self, batches: Iterable[Tensor]) -> None:
@@ -105,6 +106,7 @@ class NGramBag(nn.Module):
         """
         from sklearn.decomposition import TruncatedSVD
 
+        self._memory.forget()
         texts = [batch.cpu() for batch in batches]
         self._count(texts)
         matrix = self._matrix(texts)
@@ -119,9 +121,13 @@ class NGramBag(nn.Module):
         self.vectors.zero_()[: len(vectors), :n_components] = vectors
         self.is_fitted.fill_(True)
 
+    def _summed(self, tokens: Tensor) -> Tensor:
+        rows, weights = self._weighted(tokens)
+        used, rows = rows.unique(return_inverse=True)
+        return embedding_bag(rows, self.vectors[used].float(), per_sample_weights=weights, mode="sum")
+
     def _weighted(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return places in ``keys`` ``int64[B, G]`` and TF-IDF weights ``float32[B, G]``, 0 where unknown."""
-        token_ids("NGramBag", tokens, self.vocabulary_size)
         keys, frequency = term_frequencies(n_gram_keys(tokens, self.vocabulary_size, self.longest))
         rows = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
         is_known = (self.keys[rows] == keys) & (frequency > 0)

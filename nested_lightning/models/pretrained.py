@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.models.checks import token_ids
+from nested_lightning.models.memory import TextMemory
 
 
 class PretrainedEncoder(nn.Module):
@@ -38,23 +38,30 @@ class PretrainedEncoder(nn.Module):
         self.model.requires_grad_(not frozen)
         self.frozen = frozen
         self.out_channels = int(self.model.config.hidden_size)
-        self._known: dict[bytes, Tensor] = {}
+        self._memory = TextMemory(self)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the texts' vectors."""
         config = self.model.config
         token_ids(type(self).__name__, tokens, config.vocab_size)
-        longest = getattr(config, "max_position_embeddings", tokens.shape[1])
-        if tokens.shape[1] > longest:
+        longest = self._longest()
+        if longest is not None and tokens.shape[1] > longest:
             raise ConfigurationError(
                 f"PretrainedEncoder reads {longest} tokens at most, got texts of {tokens.shape[1]}: set "
                 f"data.text.length to {longest} or less"
             )
-        return self._remembered(tokens) if self.frozen else self._encoded(tokens)
+        return self._memory(tokens, self._encoded) if self.frozen else self._encoded(tokens)
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
         """Set the mode; what is frozen stays in evaluation mode."""
         return super().train(mode and not self.frozen)
+
+    def _longest(self) -> int | None:
+        """Return how many tokens of a text the model can read; None: any number."""
+        positions: int | None = getattr(self.model.config, "max_position_embeddings", None)
+        table = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)  # RoBERTa and its kin count from behind that of the padding
+        return positions if positions is None or padding is None else positions - padding - 1
 
     def _encoded(self, tokens: Tensor) -> Tensor:
         present = tokens >= 0
@@ -62,14 +69,6 @@ class PretrainedEncoder(nn.Module):
         weights = present[..., None].to(states.dtype)
         vectors: Tensor = (states * weights).sum(1) / weights.sum(1).clamp(min=1)
         return vectors
-
-    @torch.no_grad()
-    def _remembered(self, tokens: Tensor) -> Tensor:
-        keys = [row[row >= 0].numpy().tobytes() for row in tokens.cpu()]
-        new = [i for i, key in enumerate(keys) if key not in self._known]
-        if new:
-            self._known.update(zip([keys[i] for i in new], self._encoded(tokens[new]).cpu(), strict=True))
-        return torch.stack([self._known[key] for key in keys]).to(tokens.device)
 
 
 def _load(folder: str) -> Any:
@@ -86,8 +85,14 @@ def _load(folder: str) -> Any:
             "config.json, model.safetensors and tokenizer.json"
         )
     try:
-        return transformers.AutoModel.from_pretrained(
+        model = transformers.AutoModel.from_pretrained(
             path, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
     except Exception as error:  # what a broken folder raises differs between models
         raise ConfigurationError(f"PretrainedEncoder: {path} cannot be loaded ({error})") from error
+    if model.config.is_encoder_decoder:
+        raise ConfigurationError(
+            f"PretrainedEncoder: {path} has a {type(model).__name__}, which has a decoder, too: give an encoder, such "
+            "as a BERT or a RoBERTa"
+        )
+    return model

@@ -66,9 +66,9 @@ def pool(features: Tensor) -> Tensor:
     return max_pool1d(features, 2)
 
 
-def upsample(features: Tensor) -> Tensor:
-    """Return each position twice, ``[B, C, 2 L]``."""
-    return features.repeat_interleave(2, dim=2)
+def upsample(features: Tensor, length: int) -> Tensor:
+    """Return each position as often as it takes to make ``length``, a multiple of L: ``[B, C, length]``."""
+    return features.repeat_interleave(length // features.shape[2], dim=2)
 
 
 class BiLSTM(nn.Module):

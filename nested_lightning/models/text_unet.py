@@ -127,7 +127,7 @@ class LSTMBottleneck(nn.Module):
                 f"{list(skip.shape)}. Use `nested_lightning.models.TextUNetEncoder`, or `bottleneck: "
                 "nested_lightning.models.DenseBottleneck` with this backbone."
             )
-        sources = [skip] if previous is None else [upsample(previous), skip]
+        sources = [skip] if previous is None else [upsample(previous, skip.shape[2]), skip]
         sources = [source for source in sources if source.shape[1]]
         presence = sources[-1][:, -1:]
         features = self.convolution(torch.cat([source[:, :-1] for source in sources], dim=1), presence)
