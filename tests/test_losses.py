@@ -56,6 +56,22 @@ def test_equals_the_stage_loss_where_everything_is_known():
     torch.testing.assert_close(nested_loss(logits[:2], target, torch.tensor([1, 1.5, 3])), stage_loss)
 
 
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+@pytest.mark.parametrize("rejection", [-math.inf, 0.7])
+def test_label_smoothing_is_that_of_torch_over_the_real_classes(smoothing, rejection):
+    logits, target = batch(3, 12, rejection=rejection)
+    loss = nested_loss(logits, target, label_smoothing=smoothing)
+    expected = nested_loss(logits, target)
+    for level, z in enumerate(logits):
+        options = {"ignore_index": -1, "reduction": "sum"}
+        smooth = cross_entropy(z[:, :-1], target[:, level], label_smoothing=smoothing, **options)
+        plain = cross_entropy(z[:, :-1], target[:, level], **options)
+        hard = cross_entropy(z, target[:, level], **options)
+        expected = expected + (smooth - (1 - smoothing) * plain - smoothing * hard) / len(target)
+    torch.testing.assert_close(loss, expected)
+    assert torch.isfinite(loss)
+
+
 def test_level_losses_are_the_terms_of_the_loss():
     logits, target = batch(1, 8)
     weights = torch.tensor([1.0, 1.5, 3.0], dtype=torch.float64)

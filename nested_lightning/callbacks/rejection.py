@@ -33,6 +33,9 @@ class RejectionFineTuning(Calibrator):
         learning_rate: of Adam. The authors take 1e-3 and the length of training is not told; short of convergence
             the rejection class keeps a share of every sample, so the default is larger.
         batch_size: of rows and synthetic embeddings together.
+        refit_classes: whether the weights of the real classes are fine-tuned too (the paper), or that of the
+            rejection class alone. Where embeddings are wide and labels few, the real ones would learn the training
+            rows by heart.
 
     Raises:
         CalibrationError: there is no validation data, or a level has no label in the training data.
@@ -45,6 +48,7 @@ class RejectionFineTuning(Calibrator):
         steps: int = 2000,
         learning_rate: float = 1e-2,
         batch_size: int = 256,
+        refit_classes: bool = True,
     ) -> None:
         super().__init__()
         self.distribution: Literal["sphere", "orthant", "ball"] = distribution
@@ -52,6 +56,7 @@ class RejectionFineTuning(Calibrator):
         self.steps = steps
         self.learning_rate = learning_rate
         self.batch_size = batch_size
+        self.refit_classes = refit_classes
 
     def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
         if self.steps == 0:
@@ -79,6 +84,9 @@ class RejectionFineTuning(Calibrator):
             for batch in islice(_batches(len(x), self.batch_size, generator), self.steps):
                 optimizer.zero_grad()
                 cross_entropy(head.classify(x[batch]), y[batch]).backward()
+                if not self.refit_classes:
+                    for parameter in head.linear.parameters():
+                        parameter.grad[:-1] = 0  # type: ignore[index]  # a gradient was just computed
                 optimizer.step()
 
 

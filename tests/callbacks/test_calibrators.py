@@ -55,12 +55,22 @@ def test_rejection_trains_the_linear_heads_and_nothing_else(tmp_path, distributi
     assert all(torch.isfinite(level).all() for level in logits)
 
 
-def test_synthetic_embeddings_are_rejected_and_real_ones_are_not(tmp_path):
+def test_the_weights_of_real_classes_can_be_kept(tmp_path):
+    module, state, _ = fit(tmp_path, RejectionFineTuning(steps=50, refit_classes=False))
+    for i, head in enumerate(module.network.heads):
+        for name in ("weight", "bias"):
+            old, new = state[f"network.heads.{i}.linear.{name}"], getattr(head.linear, name)
+            assert torch.equal(old[:-1], new[:-1])
+            assert not torch.equal(old[-1], new[-1])
+
+
+@pytest.mark.parametrize("refit_classes", [True, False])
+def test_synthetic_embeddings_are_rejected_and_real_ones_are_not(tmp_path, refit_classes):
     def rejected(head, embeddings):
         with torch.no_grad():
             return (1 - log_probabilities(head.classify(embeddings)).exp().sum(1)).mean()
 
-    module, state, _ = fit(tmp_path, RejectionFineTuning(steps=200), max_epochs=20)
+    module, state, _ = fit(tmp_path, RejectionFineTuning(steps=200, refit_classes=refit_classes), max_epochs=20)
     x, _ = rows(100, seed=4)
     with torch.no_grad():
         embeddings = module.network.embed(x)
