@@ -92,6 +92,7 @@ def test_rows_of_uneven_depth_train_in_one_batch(tmp_path):
     [
         ({"loss_weights": [1.0, 2.0]}, ["model.loss_weights has 2 values", "3 levels", "kind, group, leaf"]),
         ({"threshold": 1.2}, ["model.threshold", "[0, 1]", "1.2"]),
+        ({"label_smoothing": 1.0}, ["model.label_smoothing", "[0, 1)", "1.0"]),
         ({"combination": "nestd"}, ["nestd", "Did you mean 'nested'"]),
         ({"bottleneck_channels": [4, 4]}, ["bottleneck_channels", "3 levels"]),
     ],

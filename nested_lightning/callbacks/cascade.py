@@ -251,8 +251,7 @@ def _parameters(module: NestedLightningModule, level: int) -> list[Tensor]:
 
 
 def _changing(module: NestedLightningModule) -> set[str]:
-    """Return what a stage changes: parameters that train, and buffers, but for those of a backbone fitted before it."""
-    backbone = module.network.backbone
-    fixed = {id(buffer) for buffer in backbone.buffers()} if hasattr(backbone, "fit_inputs") else set()
-    buffers = {name for name, buffer in module.named_buffers() if id(buffer) not in fixed}
-    return buffers | {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    """Return what a stage changes: parameters that train, and buffers, but for what ``fit_inputs`` has learned."""
+    fixed = {f"network.backbone.{name}" for name in getattr(module.network.backbone, "fitted_buffers", ())}
+    buffers = {name for name, _ in module.named_buffers()}
+    return buffers - fixed | {name for name, parameter in module.named_parameters() if parameter.requires_grad}

@@ -38,6 +38,7 @@ class NGramBag(nn.Module):
 
     Attributes:
         out_channels: ``channels``.
+        fitted_buffers: names of what :meth:`fit_inputs` learns and training leaves as it is.
 
     Shape:
         - input: ``int64[B, L]`` token ids, -1 behind the end of a text
@@ -53,6 +54,8 @@ class NGramBag(nn.Module):
         >>> bag(texts).shape
         torch.Size([4, 2])
     """
+
+    fitted_buffers = ("keys", "idf", "vectors", "is_fitted")
 
     keys: Tensor
     idf: Tensor

@@ -44,6 +44,43 @@ def test_a_stage_changes_and_runs_nothing_finer_than_its_level(tmp_path):
         assert moved >= trained
 
 
+class WithTable(nn.Sequential):
+    """A backbone with a table that was learned before training."""
+
+    fitted_buffers = ("table",)
+
+    def __init__(self):
+        super().__init__(backbone())
+        self.register_buffer("table", torch.ones(1000))
+        self.is_fitted = True
+
+    def fit_inputs(self, batches):
+        raise AssertionError("it is fitted")
+
+
+def test_the_best_weights_are_all_that_a_stage_changes_and_no_more(tmp_path):
+    class Kept(CascadeTraining):
+        names = ()
+
+        def on_train_epoch_end(self, trainer, pl_module):
+            level = pl_module.stage.level
+            super().on_train_epoch_end(trainer, pl_module)
+            if self.best_state is not None and self.epoch == 1:
+                self.names += ((level, set(self.best_state)),)
+
+    module, cascade = toy_module(backbone=WithTable()), Kept(max_epochs=2)
+    _, _, diary = fit(tmp_path, cascade, module)
+    assert [level for level, _ in cascade.names] == [0, 1, 2]
+    for level, names in cascade.names:
+        begun, ended = diary.begun[2 * level][1], diary.ended[2 * level]
+        moved = {f"network.{name}" for name in begun if not torch.equal(begun[name], ended[name])}
+        assert moved <= names
+        assert "network.backbone.table" not in names
+        assert {int(name.split(".")[2]) for name in names if "heads.0." not in name and ".linear." in name} <= set(
+            range(level + 1)
+        )
+
+
 def test_each_stage_has_a_fresh_optimizer_of_its_own(tmp_path):
     module = toy_module()
     _, _, diary = fit(tmp_path, CascadeTraining(max_epochs=2, learning_rate=[1e-2, 3e-3, 1e-3]), module)
