@@ -13,6 +13,7 @@ rule                 refined probabilities                               rejecte
 ``sum_up``           sums of the finest level's                          the finest level's
 ``mean``             mean of all levels' opinions                        mean of the levels'
 ``product``          product of all levels' opinions, scaled             product of the levels', scaled
+``hie``              product of a class's and its ancestors', scaled     product of the levels', scaled
 ``majority_vote``    share of the levels that agree, on the winner       share of the outvoted levels
 ===================  ==================================================  ==============================
 
@@ -63,7 +64,7 @@ def coarse_and_fine(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) -> 
         return list(log_probabilities)
     own = log_probabilities[finest]
     fine = _share(log_probabilities[0], own, taxonomy.ancestors(finest, 0, own.device))
-    between = [_sum_to(fine, taxonomy, finest, level) for level in range(1, finest)]
+    between = [sum_to(fine, taxonomy, finest, level) for level in range(1, finest)]
     return [log_probabilities[0], *between, fine]
 
 
@@ -71,7 +72,7 @@ def sum_up(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) -> list[Tens
     """Return at every level the sums of the finest given level's probabilities (the end-to-end baseline)."""
     _check(log_probabilities, taxonomy)
     finest = len(log_probabilities) - 1
-    return [_sum_to(log_probabilities[finest], taxonomy, finest, level) for level in range(finest + 1)]
+    return [sum_to(log_probabilities[finest], taxonomy, finest, level) for level in range(finest + 1)]
 
 
 def mean(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) -> list[Tensor]:
@@ -98,9 +99,23 @@ def product(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) -> list[Ten
     rejected = torch.stack([_log_rejected(level) for level in log_probabilities]).sum(dim=0)
     refined = []
     for level in range(len(log_probabilities)):
-        products = _opinions(log_probabilities, taxonomy, level).sum(dim=0)
-        scaled = torch.cat([products, rejected], dim=1).log_softmax(dim=1)[:, :-1]
-        refined.append(scaled.masked_fill(scaled.isnan(), -math.log(scaled.shape[1])))
+        refined.append(_scaled(_opinions(log_probabilities, taxonomy, level).sum(dim=0), rejected))
+    return refined
+
+
+def hie(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) -> list[Tensor]:
+    """Return at every level the product of a class's own and its ancestors' probabilities, scaled to sum to one.
+
+    Known as hierarchical ensembles (Jain, Karthik and Gandhi, "Test-time amendment with a coarse classifier", 2023).
+    Unlike :func:`product` the finer levels say nothing about the coarser ones, and a class is not at a disadvantage
+    for having many siblings. Rejection is one more class in product and sum, as there.
+    """
+    _check(log_probabilities, taxonomy)
+    refined, product_, rejected = [log_probabilities[0]], log_probabilities[0], _log_rejected(log_probabilities[0])
+    for level, own in enumerate(log_probabilities[1:], start=1):
+        product_ = product_[:, taxonomy.parents(level, own.device)] + own
+        rejected = rejected + _log_rejected(own)
+        refined.append(_scaled(product_, rejected))
     return refined
 
 
@@ -131,6 +146,7 @@ COMBINATIONS: dict[str, CombinationRule] = {
     "sum_up": sum_up,
     "mean": mean,
     "product": product,
+    "hie": hie,
     "majority_vote": majority_vote,
 }
 
@@ -227,8 +243,8 @@ def _log_sum(log_p: Tensor, groups: Tensor, n_groups: int) -> Tensor:
     return torch.zeros_like(top).index_add(1, groups, (log_p - top[:, groups]).exp()).log() + top
 
 
-def _sum_to(log_p: Tensor, taxonomy: Taxonomy, level: int, to: int) -> Tensor:
-    """Return the log-probabilities of ``level`` summed up to the coarser (or same) level ``to``."""
+def sum_to(log_p: Tensor, taxonomy: Taxonomy, level: int, to: int) -> Tensor:
+    """Return the log-probabilities ``[B, K_level]`` summed up to the coarser (or same) level ``to``, ``[B, K_to]``."""
     groups = taxonomy.ancestors(level, to, log_p.device)
     return _log_sum(log_p, groups, taxonomy.sizes[to]).clamp(max=0)
 
@@ -240,7 +256,7 @@ def _opinions(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy, to: int) 
     for level, log_p in enumerate(log_probabilities):
         groups = taxonomy.ancestors(finest, level, log_p.device)
         descendants = groups.bincount(minlength=log_p.shape[1]).to(log_p.dtype)
-        opinions.append(_sum_to((log_p - descendants.log())[:, groups], taxonomy, finest, to))
+        opinions.append(sum_to((log_p - descendants.log())[:, groups], taxonomy, finest, to))
     return torch.stack(opinions)
 
 
@@ -248,6 +264,12 @@ def _log_rejected(log_p: Tensor) -> Tensor:
     """Return the log of one minus the row sums, ``[B, 1]``; a rest within rounding of 0 is 0."""
     rest = 1 - log_p.exp().sum(dim=1, keepdim=True)
     return rest.where(rest > log_p.shape[1] * torch.finfo(log_p.dtype).eps, 0).log()
+
+
+def _scaled(products: Tensor, rejected: Tensor) -> Tensor:
+    """Return log-products ``[B, K]`` scaled to sum to one with ``rejected`` ``[B, 1]``; all 0: equally probable."""
+    scaled = torch.cat([products, rejected], dim=1).log_softmax(dim=1)[:, :-1]
+    return scaled.masked_fill(scaled.isnan(), -math.log(scaled.shape[1]))
 
 
 def _votes(favourite: Tensor, voter: int, level: int, taxonomy: Taxonomy) -> Tensor:

@@ -1,12 +1,17 @@
-"""The loss of several levels at once: a masked, weighted sum of cross-entropies (Sec. 4.3 and 5)."""
+"""Losses of several levels at once: a masked, weighted sum of cross-entropies (Sec. 4.3 and 5), and a rival."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from nested_lightning.combination import sum_to
 from nested_lightning.errors import ConfigurationError, DataError
+from nested_lightning.taxonomy import Taxonomy
+
+Criterion = Callable[[Sequence[Tensor], Tensor, Taxonomy], Tensor]
+"""A loss of logits per level, coarse to fine, ``[B, K_i + 1]``, and a target ``[B, n_levels]``: a scalar."""
 
 
 def nested_loss(
@@ -74,14 +79,54 @@ def level_losses(logits: Sequence[Tensor], target: Tensor, label_smoothing: floa
     """
     if not logits:
         raise DataError("the loss got logits of no level at all; expected one [B, K + 1] tensor per level")
+    _check_target(logits, target)
+    sums = [_smoothed(z, target[:, level], label_smoothing) for level, z in enumerate(logits)]
+    return torch.stack(sums) / max(len(target), 1)
+
+
+def marginal_loss(logits: Sequence[Tensor], target: Tensor, taxonomy: Taxonomy) -> Tensor:
+    """Return the loss of one classifier of the finest level that learns from coarse labels, too.
+
+    A row labelled to some node says that its finest class is one of those below: its loss is minus the log of their
+    summed probability, and for a row labelled to the finest level the cross-entropy. This needs no heads for coarser
+    levels; of ``logits`` only the finest are used.
+
+    Args:
+        logits: as in :func:`nested_loss`.
+        target: as in :func:`nested_loss`; rows without any label count as 0.
+        taxonomy: the tree.
+
+    Returns:
+        The mean over the batch, a differentiable scalar, in nats; 0 for an empty batch.
+
+    Raises:
+        DataError: ``target`` does not fit the logits.
+
+    Example:
+        >>> taxonomy = Taxonomy(["kind", "species"], [("bird", "owl"), ("bird", "eagle"), ("fish", "cod")])
+        >>> logits = [torch.zeros(1, 3), torch.zeros(1, 4)]
+        >>> marginal_loss(logits, torch.tensor([[0, -1]]), taxonomy)  # a bird: -log(2/3)
+        tensor(0.4055)
+    """
+    _check_target(logits, target)
+    finest = len(logits) - 1
+    log_p = logits[finest][:, :-1].log_softmax(dim=1)
+    depth = (target[:, : finest + 1] >= 0).sum(dim=1)
+    total = log_p.sum() * 0  # a batch without labels takes part in the backward pass, too
+    for level in range(finest + 1):
+        rows = depth == level + 1
+        nodes = sum_to(log_p[rows], taxonomy, finest, level)
+        total = total - nodes.gather(1, target[rows, level : level + 1]).sum()
+    return total / max(len(target), 1)
+
+
+def _check_target(logits: Sequence[Tensor], target: Tensor) -> None:
     batch = logits[0].shape[0]
     if target.ndim != 2 or target.shape[0] != batch or target.shape[1] < len(logits):
         raise DataError(
             f"the target is {tuple(target.shape)}, but logits of {len(logits)} levels and {batch} rows "
             f"came: expected ({batch}, {len(logits)}) or more columns, class indices or -1 for unknown"
         )
-    sums = [_smoothed(z, target[:, level], label_smoothing) for level, z in enumerate(logits)]
-    return torch.stack(sums) / max(batch, 1)
 
 
 def _smoothed(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:

@@ -12,7 +12,7 @@ from torch.optim import Adam, Optimizer
 from nested_lightning.calibration import log_probabilities
 from nested_lightning.combination import CombinationRule, consistent_path, get_combination
 from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
-from nested_lightning.losses import inverse_frequency_weights, nested_loss
+from nested_lightning.losses import Criterion, inverse_frequency_weights, nested_loss
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.models import DenseBottleneck, NestedNetwork
 from nested_lightning.plain import keep_plain, not_plain
@@ -44,8 +44,8 @@ class NestedLightningModule(L.LightningModule):
     """Nested learning (Sec. 4) around any backbone.
 
     Trained by a stock ``Trainer`` with every level at once, or stage by stage with
-    :class:`~nested_lightning.callbacks.CascadeTraining`. To replace the loss, override :meth:`loss`; the
-    optimizer per stage, :meth:`configure_optimizers`.
+    :class:`~nested_lightning.callbacks.CascadeTraining`. To replace the optimizer per stage, override
+    :meth:`configure_optimizers`.
 
     Args:
         backbone: gives one feature tensor, or a list of them from shallow to deep.
@@ -62,6 +62,8 @@ class NestedLightningModule(L.LightningModule):
             known at each level where the data module counts them, else 1.
         label_smoothing: the part of a label that is spread evenly over the level's classes, against overconfidence
             where labels are few.
+        criterion: a loss to use instead of :func:`~nested_lightning.losses.nested_loss`, such as
+            ``nested_lightning.losses.marginal_loss``; it then decides alone, without weights and smoothing.
         threshold: an answer ends before the first level whose confidence is below it.
 
     Raises:
@@ -90,6 +92,7 @@ class NestedLightningModule(L.LightningModule):
         combination: str | CombinationRule = "nested",
         loss_weights: list[float] | None = None,
         label_smoothing: float = 0.0,
+        criterion: Criterion | None = None,
         threshold: float = 0.5,
     ) -> None:
         super().__init__()
@@ -106,6 +109,11 @@ class NestedLightningModule(L.LightningModule):
             raise ConfigurationError(f"model.threshold must lie in [0, 1], got {threshold}")
         if not 0 <= label_smoothing < 1:
             raise ConfigurationError(f"model.label_smoothing must lie in [0, 1), got {label_smoothing}")
+        if criterion is not None and (loss_weights is not None or label_smoothing):
+            raise ConfigurationError(
+                "model.criterion replaces the loss that model.loss_weights and model.label_smoothing belong to: leave "
+                "them out, or set loss_weights to null and label_smoothing to 0"
+            )
         self.network = NestedNetwork(
             backbone,
             self.taxonomy.sizes,
@@ -117,6 +125,7 @@ class NestedLightningModule(L.LightningModule):
         self.optimizer = optimizer
         self.combination = get_combination(combination)
         self.label_smoothing = label_smoothing
+        self.criterion = criterion
         self.threshold = threshold
         self._count_weights = loss_weights is None
         self.register_buffer("loss_weights", torch.tensor(loss_weights or [1.0] * n_levels))
@@ -146,6 +155,8 @@ class NestedLightningModule(L.LightningModule):
 
     def loss(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
         """Return the loss of the levels given (Sec. 4.3; rows of unknown label are masked as in Sec. 5)."""
+        if self.criterion is not None:
+            return self.criterion(logits, target, self.taxonomy)
         return nested_loss(logits, target, self.loss_weights, self.label_smoothing)
 
     def own_log_probabilities(self, logits: Sequence[Tensor]) -> list[Tensor]:

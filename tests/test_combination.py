@@ -120,6 +120,18 @@ def loop_product(row):
     return refined
 
 
+def loop_hie(row):
+    rejected, refined = 1.0, []
+    for level, nodes in enumerate(row):
+        rest = 1 - sum(nodes.values())
+        rejected *= rest if rest > 1e-13 else 0
+        products = {n: math.prod(row[i][n[: i + 1]] for i in range(level + 1)) for n in nodes}
+        total = sum(products.values()) + rejected
+        refined.append({n: p / total if total > 0 else 1 / len(nodes) for n, p in products.items()})
+    refined[0] = row[0]
+    return refined
+
+
 def loop_majority_vote(row):
     favourites = [max(own, key=own.get) for own in row]
     refined = []
@@ -137,6 +149,7 @@ LOOPS = {
     "sum_up": loop_sum_up,
     "mean": loop_mean,
     "product": loop_product,
+    "hie": loop_hie,
     "majority_vote": loop_majority_vote,
 }
 

@@ -9,9 +9,22 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from nested_lightning.errors import ConfigurationError, DataError
-from nested_lightning.losses import inverse_frequency_weights, level_losses, nested_loss
+from nested_lightning.losses import inverse_frequency_weights, level_losses, marginal_loss, nested_loss
+from nested_lightning.taxonomy import Taxonomy
 
 SIZES = (2, 4, 7)
+TREE = Taxonomy(
+    ["coarse", "middle", "fine"],
+    [
+        ("a", "b", "1"),
+        ("a", "b", "2"),
+        ("a", "c", "3"),
+        ("d", "e", "4"),
+        ("d", "e", "5"),
+        ("d", "f", "6"),
+        ("d", "f", "7"),
+    ],
+)
 
 
 def batch(seed, rows, sizes=SIZES, rejection=-math.inf):
@@ -158,3 +171,42 @@ def test_weight_times_labels_is_the_same_at_every_level(counts):
 def test_refuses_counts_without_a_coarse_label(counts):
     with pytest.raises(DataError, match="at least 1 at the coarsest"):
         inverse_frequency_weights(counts)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), rows=st.integers(1, 9), rejection=st.sampled_from([-math.inf, 0.7]))
+def test_marginal_loss_is_minus_the_log_of_the_summed_leaves(seed, rows, rejection):
+    logits, target = batch(seed, rows, rejection=rejection)
+    leaves = torch.randint(7, (rows,), generator=torch.Generator().manual_seed(seed))
+    paths = torch.tensor([[TREE.index(leaf[: i + 1]) for i in range(3)] for leaf in TREE.leaves])
+    target = torch.where(target >= 0, paths[leaves], -1)
+    expected = 0.0
+    for scores, known in zip(logits[2][:, :-1].tolist(), target.tolist(), strict=True):
+        depth = sum(label >= 0 for label in known)
+        below = [i for i in range(7) if depth and paths[i, depth - 1] == known[depth - 1]]
+        if below:
+            expected -= math.log(sum(math.exp(scores[i]) for i in below) / sum(map(math.exp, scores)))
+    loss = marginal_loss(logits, target, TREE)
+    assert loss.item() == pytest.approx(expected / rows, abs=1e-9)
+    loss.backward()
+    assert torch.isfinite(logits[2].grad).all()
+
+
+def test_marginal_loss_of_leaves_is_cross_entropy_and_a_coarse_label_moves_all_below_alike():
+    logits = [torch.zeros(1, k + 1, requires_grad=True) for k in SIZES]
+    leaf = marginal_loss(logits, torch.tensor([[0, 1, 2]]), TREE)
+    torch.testing.assert_close(leaf, cross_entropy(logits[2][:, :-1], torch.tensor([2])))
+    marginal_loss(logits, torch.tensor([[0, -1, -1]]), TREE).backward()
+    gradient = logits[2].grad[0]
+    assert gradient[:3].tolist() == pytest.approx([1 / 7 - 1 / 3] * 3) and gradient[3:7].tolist() == pytest.approx(
+        [1 / 7] * 4
+    )
+
+
+def test_marginal_loss_without_a_label_is_zero_with_zero_gradients():
+    logits, target = batch(4, 6)
+    loss = marginal_loss(logits, torch.full_like(target, -1), TREE)
+    loss.backward()
+    assert loss.item() == 0 and torch.equal(logits[2].grad, torch.zeros_like(logits[2]))
+    with pytest.raises(DataError, match="expected"):
+        marginal_loss(logits, target[:, :2], TREE)

@@ -4,6 +4,7 @@ from nested_lightning.models.bottlenecks import Bottleneck, ConvBottleneck, Dens
 from nested_lightning.models.dense import DenseNetEncoder
 from nested_lightning.models.dense_bottleneck import DenseBlockBottleneck
 from nested_lightning.models.heads import BottleneckHead
+from nested_lightning.models.multi_task import ConvEncoder, ParallelBottleneck
 from nested_lightning.models.network import NestedNetwork
 from nested_lightning.models.ngram_bag import NGramBag
 from nested_lightning.models.pretrained import PretrainedEncoder
@@ -14,12 +15,14 @@ __all__ = [
     "Bottleneck",
     "BottleneckHead",
     "ConvBottleneck",
+    "ConvEncoder",
     "DenseBlockBottleneck",
     "DenseBottleneck",
     "DenseNetEncoder",
     "LSTMBottleneck",
     "NGramBag",
     "NestedNetwork",
+    "ParallelBottleneck",
     "PretrainedEncoder",
     "TextUNetEncoder",
     "UNetEncoder",

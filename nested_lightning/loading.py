@@ -1,0 +1,62 @@
+"""A finished run in Python: the model and its data from a checkpoint, as the command line would build them."""
+
+from os import PathLike
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
+
+from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
+from nested_lightning.data import HierarchicalDataModule
+from nested_lightning.errors import CheckpointError, ConfigurationError
+from nested_lightning.module import NestedLightningModule
+
+
+def load_run(
+    path: str | PathLike[str],
+    model_class: type[NestedLightningModule] = NestedLightningModule,
+    data_class: type[HierarchicalDataModule] = HierarchicalDataModule,
+    **data: Any,
+) -> tuple[NestedLightningModule, HierarchicalDataModule]:
+    """Return the model of a checkpoint that the command line has written, ready to answer, and its data.
+
+    Args:
+        path: such as ``RUN/checkpoints/final.ckpt``.
+        model_class: the subclass that the run was started with.
+        data_class: as ``model_class``.
+        **data: options of the data that differ from the run's, such as ``source``.
+
+    Returns:
+        The module in evaluation mode on the CPU, and the data module; the data are read at their first use.
+
+    Raises:
+        CheckpointError: no checkpoint, a damaged one, or one that was not written by the command line.
+        ConfigurationError: ``data`` has an option that there is not.
+    """
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path, map_location="cpu", weights_only=True)
+    if not {"model", "data"} <= checkpoint.get("config", {}).keys():
+        raise CheckpointError(
+            f"{path} does not hold the options of its model and data, as it was not written by the command line: build "
+            "both in Python and load its weights into the model (load_state_dict)"
+        )
+    options = {key: checkpoint["config"][key] for key in ("model", "data")}
+    options["data"]["taxonomy"] = options["model"]["taxonomy"] = checkpoint["taxonomy"]
+    options["data"] |= data
+    built = _build(options, model_class, data_class)
+    built.model.load_state_dict(checkpoint["state_dict"])
+    if (state := checkpoint.get(type(built.data).__qualname__)) is not None:
+        built.data.load_state_dict(state)
+    return built.model.eval(), built.data
+
+
+def _build(
+    options: dict[str, Any], model_class: type[NestedLightningModule], data_class: type[HierarchicalDataModule]
+) -> Namespace:
+    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+    parser = ArgumentParser(parser_mode="omegaconf+", exit_on_error=False)
+    parser.add_class_arguments(data_class, "data")
+    parser.add_class_arguments(model_class, "model")
+    try:
+        parsed = parser.parse_object(options)
+    except ArgumentError as error:
+        raise ConfigurationError(f"the options of the run, with those given, cannot be used: {error}") from error
+    return parser.instantiate_classes(parsed)
