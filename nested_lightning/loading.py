@@ -59,4 +59,5 @@ def _build(
         parsed = parser.parse_object(options)
     except ArgumentError as error:
         raise ConfigurationError(f"the options of the run, with those given, cannot be used: {error}") from error
-    return parser.instantiate_classes(parsed)
+    built: Namespace = parser.instantiate_classes(parsed)
+    return built

@@ -44,8 +44,8 @@ class NestedLightningModule(L.LightningModule):
     """Nested learning (Sec. 4) around any backbone.
 
     Trained by a stock ``Trainer`` with every level at once, or stage by stage with
-    :class:`~nested_lightning.callbacks.CascadeTraining`. To replace the optimizer per stage, override
-    :meth:`configure_optimizers`.
+    :class:`~nested_lightning.callbacks.CascadeTraining`. To replace the loss, give a ``criterion`` or override
+    :meth:`loss`; the optimizer per stage, :meth:`configure_optimizers`.
 
     Args:
         backbone: gives one feature tensor, or a list of them from shallow to deep.
@@ -131,7 +131,7 @@ class NestedLightningModule(L.LightningModule):
         self.register_buffer("loss_weights", torch.tensor(loss_weights or [1.0] * n_levels))
         self.register_buffer("temperatures", torch.ones(n_levels))
         self.val_metrics = NestedMetrics(self.taxonomy)
-        self.test_metrics = NestedMetrics(self.taxonomy)
+        self.test_metrics = nn.ModuleList()
         self.stage = Stage(level=n_levels - 1, finished=True)
 
     def setup(self, stage: str) -> None:
@@ -193,13 +193,24 @@ class NestedLightningModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         self._log_metrics("val", self.val_metrics)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
+    def on_test_start(self) -> None:
+        n_loaders = len(self.trainer.num_test_batches)
+        self.test_metrics = nn.ModuleList(NestedMetrics(self.taxonomy) for _ in range(n_loaders)).to(self.device)
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, target = batch
         own = self.own_log_probabilities(self(x))
-        self.test_metrics.update(self.combination(own, self.taxonomy), target)
+        metrics: Any = self.test_metrics[dataloader_idx]
+        metrics.update(self.combination(own, self.taxonomy), target)
 
     def on_test_epoch_end(self) -> None:
-        self._log_metrics("test", self.test_metrics)
+        """Log the figures of the first loader under ``test/``, of others under ``test/NAME/``."""
+        distortions = list(getattr(getattr(self.trainer, "datamodule", None), "distortions", {}))
+        numbers = [f"loader_{i}" for i in range(1, len(self.test_metrics))]
+        names = distortions if len(distortions) == len(numbers) else numbers
+        metrics: Any
+        for split, metrics in zip(["test", *(f"test/{name}" for name in names)], self.test_metrics, strict=True):
+            self._log_metrics(split, metrics)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         x = batch[0] if isinstance(batch, (tuple, list)) else batch

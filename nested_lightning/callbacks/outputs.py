@@ -35,7 +35,7 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any) 
     """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows."""
     module.eval()
     if isinstance(loader, (list, tuple)):
-        loader = loader[0]  # more than one is refused by Lightning, as the module's steps take none
+        loader = loader[0]  # of several test loaders the first has the rows as they are
     parts = []
     precision = trainer.precision_plugin
     dtype = module.network.heads[0].linear.weight.dtype  # what autocast made smaller is classified outside of it

@@ -1,6 +1,6 @@
 """The data module: any labelled source, divided by label depth, as batches for each stage of training."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from nested_lightning.data.checks import at_least, height_and_width, refuse_taken_names
 from nested_lightning.data.labelled import LabelledSource
 from nested_lightning.data.loaders import (
     Batch,
@@ -25,7 +26,7 @@ from nested_lightning.data.randomness import run_seed
 from nested_lightning.data.reader import Inputs
 from nested_lightning.data.sources import Split
 from nested_lightning.data.vocabulary import PADDING, TextOptions, Vocabulary
-from nested_lightning.errors import CheckpointError, ConfigurationError
+from nested_lightning.errors import CheckpointError
 from nested_lightning.plain import not_plain
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
@@ -65,6 +66,10 @@ class HierarchicalDataModule(L.LightningDataModule):
         transform: called with each float batch; deterministic, such as a torchvision v2 ``Normalize``.
         augmentation: called with each float training input by itself, before ``transform``; its random
             numbers must be torch's, as in torchvision v2.
+        distortions: by name, transforms of one float image, such as
+            :class:`~nested_lightning.robustness.Turbulence`. Testing then goes over the test rows as they are and once
+            more under each, logged under ``test/NAME/...``. The random numbers of a row depend on ``seed`` and its
+            number alone, so that all distortions have the same.
         seed: of partition and order. None: that of ``seed_everything``, or 0.
 
     Raises:
@@ -101,18 +106,20 @@ class HierarchicalDataModule(L.LightningDataModule):
         text: TextOptions = TextOptions(),  # noqa: B008  # it cannot be changed
         transform: Callable[..., Any] | None = None,
         augmentation: Callable[..., Any] | None = None,
+        distortions: Mapping[str, Callable[..., Any]] | None = None,
         seed: int | None = None,
     ) -> None:
         super().__init__()
         # the module's hyperparameters have a taxonomy too, and Lightning refuses to log two values
         self.save_hyperparameters(ignore=not_plain(locals()), logger=False)
         self._data = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names)
-        self._inputs = Inputs(input_column, _height_and_width(image_size), text, self._training_rows, self._first_split)
+        self._inputs = Inputs(input_column, height_and_width(image_size), text, self._training_rows, self._first_split)
         self._budgets, self._validation, self._test = budgets, validation, test
-        self._batch_size = _at_least("batch_size", batch_size, 1)
-        self._eval_batch_size = _at_least("eval_batch_size", eval_batch_size, 1)
-        self._num_workers = _at_least("num_workers", num_workers, 0)
+        self._batch_size = at_least("batch_size", batch_size, 1)
+        self._eval_batch_size = at_least("eval_batch_size", eval_batch_size, 1)
+        self._num_workers = at_least("num_workers", num_workers, 0)
         self._transform, self._augmentation, self._seed = transform, augmentation, seed
+        self.distortions = dict(distortions or {})
         self._rows: dict[str, TensorRows] = {}
 
     def __str__(self) -> str:
@@ -205,15 +212,23 @@ class HierarchicalDataModule(L.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Return the validation rows, each on one process; no loader where there are none."""
-        return self._evaluation_loader("validation") if len(self._load("validation")) else []
+        rows = self._load("validation")
+        return self._evaluation_loader(rows) if len(rows) else []
 
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Return the test rows, each on one process."""
-        return self._evaluation_loader("test")
+    def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Return the test rows, each on one process; with ``distortions`` a list, the rows as they are first."""
+        rows = self._load("test")
+        refuse_taken_names(self.distortions, self.levels)
+        loaders = [self._evaluation_loader(rows)]
+        for distortion in self.distortions.values():
+            distorted = TensorRows(rows.inputs, rows.targets, self._transform, distortion)
+            distorted.key = (self._parts.seed,)
+            loaders.append(self._evaluation_loader(distorted))
+        return loaders if self.distortions else loaders[0]
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the rows of the split ``predict``, else ``test``, else of the only one; targets are -1."""
-        return self._evaluation_loader("predict")
+        return self._evaluation_loader(self._load("predict"))
 
     def labelled_dataloader(self, part: str = "train") -> DataLoader[Batch]:
         """Return all rows of ``train``, ``validation`` or ``test`` in a fixed order, on every process.
@@ -277,20 +292,6 @@ class HierarchicalDataModule(L.LightningDataModule):
     def _world(self) -> tuple[int, int]:
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
-    def _evaluation_loader(self, part: str) -> DataLoader[Batch]:
-        rows = self._load(part)
+    def _evaluation_loader(self, rows: TensorRows) -> DataLoader[Batch]:
         sampler = RankSampler(len(rows), *self._world())
         return make_loader(DataLoader, rows, sampler, self._eval_batch_size, self._num_workers)
-
-
-def _at_least(name: str, value: int, least: int) -> int:
-    if value < least:
-        raise ConfigurationError(f"data.{name} must be at least {least}, got {value}")
-    return value
-
-
-def _height_and_width(size: int | list[int] | None) -> tuple[int, int] | None:
-    sides = (size, size) if isinstance(size, int) else tuple(size or ())
-    if size is None or (len(sides) == 2 and min(sides) > 0):
-        return sides or None  # type: ignore[return-value]
-    raise ConfigurationError(f"data.image_size must be one positive number, or height and width; got {size}")

@@ -26,7 +26,7 @@ class TensorRows(Dataset[Batch]):
         targets: ``LongTensor[N, n_levels]``, -1 = unknown.
         transform: called with the float batch.
         augmentation: called with each float input by itself, before ``transform``. What it draws from torch's
-            generator depends on ``key`` and the rows of the batch alone.
+            generator depends on ``key`` and the number of the row alone.
     """
 
     key: tuple[int, ...] = ()
@@ -57,11 +57,14 @@ class TensorRows(Dataset[Batch]):
             inputs = inputs[:, : int((inputs != PADDING).any(0).sum())].long()
         if self.augmentation is not None:
             with torch.random.fork_rng(devices=[]):
-                torch.default_generator.manual_seed(seed_from("augmentation", *self.key, *indices))
-                inputs = torch.stack([self.augmentation(x) for x in inputs])
+                inputs = torch.stack([self._augmented(i, x) for i, x in zip(indices, inputs, strict=True)])
         if self.transform is not None:
             inputs = self.transform(inputs)
         return inputs, self.targets[rows]
+
+    def _augmented(self, index: int, x: Tensor) -> Tensor:
+        torch.default_generator.manual_seed(seed_from("augmentation", *self.key, index))
+        return self.augmentation(x)  # type: ignore[misc]  # called where there is one
 
 
 class StageSampler(DistributedSampler[int]):
