@@ -7,6 +7,7 @@ from nested_lightning.callbacks.predictions import PredictionWriter
 from nested_lightning.callbacks.progress import StageProgress
 from nested_lightning.callbacks.rejection import RejectionFineTuning
 from nested_lightning.callbacks.report import Report
+from nested_lightning.callbacks.stage_weights import StageWeights
 from nested_lightning.callbacks.temperature import TemperatureScaling
 from nested_lightning.callbacks.word_vectors import WordVectors
 
@@ -18,6 +19,7 @@ __all__ = [
     "Report",
     "RunCheckpoint",
     "StageProgress",
+    "StageWeights",
     "TemperatureScaling",
     "WordVectors",
 ]

@@ -1,0 +1,85 @@
+"""``python -m benchmarks.paper.evaluation RUN [SOURCE]``: measure a finished run into ``RUN/evaluation.json``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.paper.training import write
+from nested_lightning import NestedLightningModule
+from nested_lightning.combination import COMBINATIONS, CombinationRule
+from nested_lightning.loading import load_run
+from nested_lightning.metrics import NestedMetrics
+
+CLEAN = "clean"
+DISTORTIONS = {
+    f"distortion_{i}": {"class_path": "nested_lightning.robustness.Turbulence", "init_args": {"strength": strength}}
+    for i, strength in enumerate((0.8, 1.0, 1.3, 1.5), start=1)
+}
+"""Appendix F: (S, T) = (1, .8), (1, 1), (1, 1.3), (1, 1.5)."""
+PARTS = (CLEAN, *DISTORTIONS)
+
+
+def open_run(folder: Path, source: str | None = None) -> tuple[NestedLightningModule, dict[str, Any]]:
+    """Return the calibrated model of a run, and its test loaders by part: clean, and of images distorted."""
+    final = folder / "checkpoints" / "final.ckpt"
+    options = {} if source is None else {"source": source}
+    module, data = load_run(final, **options)
+    if len(data.input_shape) == 3:
+        module, data = load_run(final, **options, distortions=DISTORTIONS)
+    data.setup("test")
+    loaders = data.test_dataloader()
+    return module, dict(zip(PARTS, loaders if isinstance(loaders, list) else [loaders], strict=False))
+
+
+def open_uncalibrated(folder: Path) -> NestedLightningModule | None:
+    """Return the model as its last stage ended, None where that was not kept."""
+    stages = sorted(folder.glob("checkpoints/stage-*.ckpt"))
+    return load_run(stages[-1])[0] if stages else None
+
+
+def evaluate(folder: Path, source: str | None = None) -> dict[str, Any]:
+    """Return the metrics of a run as plain numbers.
+
+    Returns:
+        ``calibrated`` and ``uncalibrated`` (where it was kept): the metrics by part, keyed as they are logged;
+        ``combinations``: of calibrated answers by rule and part (of runs combined by Eq. 2); ``parameters``.
+    """
+    module, loaders = open_run(folder, source)
+    nested = module.combination is COMBINATIONS["nested"]
+    states = {"calibrated": module, "uncalibrated": open_uncalibrated(folder)}
+    measured: dict[str, Any] = {"parameters": sum(p.numel() for p in module.parameters())}
+    for part, loader in loaders.items():
+        embeddings, target = _embed(module, loader)
+        for state, model in states.items():
+            if model is not None:
+                measured.setdefault(state, {})[part] = _measure(model, model.combination, embeddings, target)
+        for name, rule in COMBINATIONS.items() if nested else ():
+            found = _measure(module, rule, embeddings, target)
+            measured.setdefault("combinations", {}).setdefault(name, {})[part] = found
+    return measured
+
+
+@torch.no_grad()
+def _embed(module: NestedLightningModule, loader: Any) -> tuple[list[Tensor], Tensor]:
+    parts = [(*module.network.embed(x), target) for x, target in loader]
+    *embeddings, target = (torch.cat(column) for column in zip(*parts, strict=True))
+    return embeddings, target
+
+
+@torch.no_grad()
+def _measure(
+    module: NestedLightningModule, rule: CombinationRule, embeddings: list[Tensor], target: Tensor
+) -> dict[str, float]:
+    """Return the metrics of heads and temperatures of ``module``; calibration has not changed its embeddings."""
+    logits = [head.classify(f) for head, f in zip(module.network.heads, embeddings, strict=True)]
+    metrics = NestedMetrics(module.taxonomy)
+    metrics.update(rule(module.own_log_probabilities(logits), module.taxonomy), target)
+    return {name: round(float(value), 6) for name, value in metrics.compute().items()}
+
+
+if __name__ == "__main__":
+    run, source = Path(sys.argv[1]), "".join(sys.argv[2:])
+    write(run / "evaluation.json", evaluate(run, source or None))

@@ -1,0 +1,39 @@
+"""Reliability diagrams of the nested model, before and after calibration, clean and distorted. Not in the paper."""
+
+import torch
+from torch import Tensor
+
+from benchmarks.paper.evaluation import open_run, open_uncalibrated
+from benchmarks.paper.experiments import Experiment
+from benchmarks.paper.figures.reliability import draw_reliability
+from benchmarks.paper.finished import provenance
+from benchmarks.paper.result import Result
+from benchmarks.paper.training import Workspace
+from nested_lightning.metrics.functional import reliability_bins
+
+PARTS = {"clean": "clean rows", "distortion_2": "distortion 2"}
+BINS = 15
+
+
+def needs(name: str, seeds: list[int]) -> list[Experiment]:
+    """Return the run of the figure."""
+    return [Experiment("mnist", "nested", seeds[0])]
+
+
+def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
+    """Return the picture of the first seed's run."""
+    folder = Experiment("mnist", "nested", seeds[0]).folder(workspace.runs)
+    module, loaders = open_run(folder)
+    states = {"before calibration": open_uncalibrated(folder) or module, "after calibration": module}
+    bins: dict[str, dict[str, Tensor]] = {}
+    for part, called in PARTS.items():
+        for state, model in states.items():
+            sums = bins.setdefault(f"{called}, {state}", {})
+            for images, target in loaders[part]:
+                for i, (level, p) in enumerate(
+                    zip(model.taxonomy.levels, model.predict(images).probabilities, strict=True)
+                ):
+                    sums[level] = sums.get(level, torch.zeros(BINS, 3)) + reliability_bins(p, target[:, i], BINS)
+    title = "Reliability: MNIST, nested, before and after calibration"
+    runs, versions = provenance(needs(name, seeds), workspace)
+    return Result(name, title, seeds[:1], [], [], runs, versions, pictures={name: draw_reliability(bins)})

@@ -1,0 +1,62 @@
+"""Figure D.1: trees found in the confusions of a shallow classifier, beside those of the authors."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from benchmarks.paper.experiments import Experiment
+from benchmarks.paper.result import Cell, Result, Row, percent
+from benchmarks.paper.training import Workspace, versions
+from nested_lightning import Taxonomy
+from nested_lightning.discovery import confusion, discover, labelled_rows, plot_confusion
+from nested_lightning.discovery.masses import off_diagonal_masses
+
+ROOT = Path(__file__).parents[3]
+ROWS = 10_000
+
+
+class Problem(NamedTuple):
+    """A data set, and how many groups the authors' tree has."""
+
+    title: str
+    column: str
+    groups: list[int]
+    slack: int
+
+
+DATASETS = {
+    "mnist": Problem("MNIST", "image", [2, 4], 0),
+    "fashion_mnist": Problem("Fashion-MNIST", "image", [2, 4], 0),
+    "cifar10": Problem("CIFAR-10", "img", [2, 5], 1),
+}
+
+
+def needs(name: str, seeds: list[int]) -> list[Experiment]:
+    """Return nothing."""
+    return []
+
+
+def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
+    """Return the share of rows answered outside their group, and a picture of the first seed's trees."""
+    figure = Figure(figsize=(15, 5.2), layout="constrained")
+    rows = []
+    for (dataset, problem), ax in zip(DATASETS.items(), figure.subplots(1, len(DATASETS)), strict=True):
+        authors = Taxonomy.from_yaml(ROOT / "taxonomies" / f"{dataset}.yaml")
+        masses: list[tuple[float, ...]] = []
+        for seed in seeds:
+            source = str(workspace.data / dataset)
+            inputs, labels = labelled_rows(source, input_column=problem.column, rows=ROWS, seed=seed)
+            names, matrix = confusion(inputs, labels, seed)
+            found = discover(names, matrix, problem.groups, slack=problem.slack, seed=seed)
+            masses.append((*found.masses, *off_diagonal_masses(authors, names, matrix)))
+            if seed == seeds[0]:
+                plot_confusion(found.matrix, found.labels, found.sizes, ax)
+                ax.set_title(problem.title)
+        columns = [percent(column) for column in zip(*masses, strict=True)]
+        cells: list[Cell | None] = [Cell(columns[i]) for i in (0, 3, 1, 4)]
+        rows.append(Row(problem.title, cells))
+    title = "Figure D.1: share of rows answered with a class of another group, tree found and tree of the authors"
+    headings = ["coarse, found", "coarse, authors'", "middle, found", "middle, authors'"]
+    notes = [f"{ROWS:,} training rows, drawn anew for each seed; the picture is of the first seed. Less is better."]
+    return Result(name, title, seeds, headings, rows, {}, versions(), notes, pictures={name: figure})

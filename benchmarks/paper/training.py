@@ -1,0 +1,123 @@
+"""Train and measure what is missing, several runs at a time, with the remaining time."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks.paper.experiments import Experiment
+from nested_lightning.errors import NestedLightningError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where things are.
+
+    Attributes:
+        data: folder of the data sets.
+        runs: folder of the runs.
+        jobs: runs at a time, one thread each.
+    """
+
+    data: Path
+    runs: Path
+    jobs: int
+
+
+class RunError(NestedLightningError):
+    """A run failed, or was made with other settings."""
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that figures may depend on."""
+    names = ("torch", "lightning", "torchmetrics", "numpy", "scikit-learn")
+    return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+def complete(experiments: Iterable[Experiment], workspace: Workspace) -> None:
+    """Train and measure the experiments that are not finished; runs under way go on from their last checkpoint.
+
+    Raises:
+        RunError: a run failed, or a finished one has other settings than ``experiments.yaml``.
+    """
+    todo = [e for e in dict.fromkeys(experiments) if not is_complete(e, workspace)]
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("remaining"), TimeRemainingColumn())
+    progress = Progress(
+        TextColumn("{task.description}"), *columns, console=Console(stderr=True), speed_estimate_period=1e5
+    )
+    with progress, ThreadPoolExecutor(workspace.jobs) as pool:
+        bar = progress.add_task("runs", total=len(todo))
+        futures = {pool.submit(_complete, experiment, workspace): experiment for experiment in todo}
+        try:
+            for future in as_completed(futures):
+                future.result()
+                experiment = futures[future]
+                progress.update(
+                    bar, advance=1, description=f"{experiment.dataset} {experiment.variant} {experiment.seed}"
+                )
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def is_complete(experiment: Experiment, workspace: Workspace) -> bool:
+    """Return whether the run is trained and measured; raise ``RunError`` if it was with other settings."""
+    folder = experiment.folder(workspace.runs)
+    if not (folder / "run.json").exists():
+        return False
+    trained, wanted = read(folder / "run.json")["options"], experiment.options("{data}")
+    if trained != wanted:
+        raise RunError(
+            f"{folder} was trained with the options {' '.join(trained)}, and experiments.yaml now has "
+            f"{' '.join(wanted)}: move that folder away to train it anew"
+        )
+    return (folder / "evaluation.json").exists()
+
+
+def read(path: Path) -> Any:
+    """Return what a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+def _complete(experiment: Experiment, workspace: Workspace) -> None:
+    folder = experiment.folder(workspace.runs)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "run.json").exists():
+        resumed = (folder / "checkpoints" / "last.ckpt").exists()
+        start = time.perf_counter()
+        fit = ["nested_lightning", "fit", *experiment.options(workspace.data)]
+        fit += ["--trainer.callbacks+", "nested_lightning.callbacks.StageWeights"]
+        fit += ["--seed_everything", str(experiment.seed), "--trainer.default_root_dir", str(folder)]
+        _call([*fit, "--ckpt_path", "last"], folder)
+        # A resumed run has no wall time of its own.
+        seconds = None if resumed else round(time.perf_counter() - start)
+        made = {"options": experiment.options("{data}"), "seconds": seconds, "versions": versions()}
+        write(folder / "run.json", made)
+    _call(["benchmarks.paper.evaluation", str(folder), experiment.test_source(workspace.data) or ""], folder)
+
+
+def _call(module: list[str], folder: Path) -> None:
+    with open(folder / "log.txt", "a", encoding="utf-8") as log:
+        command = [sys.executable, "-m", *module]
+        code = subprocess.call(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if code:
+        lines = (folder / "log.txt").read_text(encoding="utf-8").strip().splitlines()
+        raise RunError(f"the run in {folder} failed (exit code {code}), see log.txt there: {' '.join(lines[-3:])}")

@@ -1,0 +1,198 @@
+"""The commands of the paper's evaluation: on digits in place of MNIST, and against figures made by hand."""
+
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from commands import SHORT
+from scipy.stats import ttest_rel
+
+from benchmarks.paper import __main__ as command
+from benchmarks.paper import experiments, markdown, report, training, verdict
+from benchmarks.paper.answer import answer
+from benchmarks.paper.commands import COMMANDS
+from benchmarks.paper.experiments import Experiment
+from benchmarks.paper.result import Cell, Result, Row
+from benchmarks.paper.training import RunError, Workspace
+from nested_lightning.cli import NestedCLI
+
+ROOT = Path(__file__).parents[2]
+DIGITS: Any = {
+    "mnist": {
+        "all": "--config recipes/digits.yaml " + " ".join(SHORT),
+        "variants": {"nested": "", "traditional": "--config recipes/variants/traditional.yaml"},
+    }
+}
+
+
+@pytest.fixture
+def digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "_settings", lambda: DIGITS)
+
+
+def test_the_report_is_made_of_the_results() -> None:
+    made = report.report(report.read_results(ROOT / "benchmarks" / "results"))
+    assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == made
+    for name, result in report.read_results(ROOT / "benchmarks" / "results").items():
+        assert result.name == name and result.seeds == sorted(result.seeds)
+        for picture in result.pictures:
+            assert (ROOT / "docs" / "figures" / f"{picture}.png").stat().st_size < 150_000
+
+
+@pytest.mark.usefixtures("digits")
+def test_trains_once_and_measures_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = ["--data", str(tmp_path), "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
+    command.main(["tableB1", "--seeds", "1", *folders])
+    printed = capsys.readouterr().out
+    run = tmp_path / "runs" / "mnist" / "nested" / "seed-1"
+    made = json.loads((run / "run.json").read_text())
+    assert made["options"] == Experiment("mnist", "nested", 1).options("x") and made["seconds"] > 0
+    measured = json.loads((run / "evaluation.json").read_text())
+    assert (
+        set(measured["calibrated"])
+        == set(measured["uncalibrated"])
+        == {"clean", *(f"distortion_{i}" for i in range(1, 5))}
+    )
+    assert measured["calibrated"] == measured["combinations"]["nested"]
+    row = (run / "metrics.csv").read_text()
+    assert str(measured["calibrated"]["clean"]["fine/accuracy"])[:6] in row
+    before = (run / "checkpoints" / "final.ckpt").stat().st_mtime
+    (run / "evaluation.json").unlink()
+    command.main(["tableB1", "--seeds", "1", *folders])
+    assert (run / "checkpoints" / "final.ckpt").stat().st_mtime == before
+    assert capsys.readouterr().out == printed
+    result = json.loads((tmp_path / "results" / "tableB1.json").read_text())
+    assert result["rows"][0]["cells"][1]["accuracy"] == [
+        round(100 * measured["calibrated"]["clean"]["fine/accuracy"], 2)
+    ]
+    assert result["seeds"] == [1] and result["versions"]["torch"]
+
+
+@pytest.mark.usefixtures("digits")
+def test_a_failed_run_and_other_settings_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path, tmp_path, jobs=1)
+    wrong = Experiment("mnist", "traditional", 1)
+    training.write(wrong.folder(tmp_path) / "run.json", {"options": ["--other"]})
+    with pytest.raises(RunError, match=r"trained with the options --other, .* move that folder away"):
+        training.complete([wrong], workspace)
+    monkeypatch.setitem(DIGITS["mnist"]["variants"], "nested", "--data.budgets [1,2]")
+    with pytest.raises(SystemExit) as stopped:
+        command.main(["tableB1", "--seeds", "1", "--data", str(tmp_path), "--runs", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert "failed (exit code 2)" in (told := capsys.readouterr().err) and "data.budgets" in told
+
+
+def test_without_data_says_where_they_belong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["tableB1", "--data", str(tmp_path / "none")])
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_every_table_needs_variants_that_there_are() -> None:
+    for name, entry in COMMANDS.items():
+        needed = entry.needs(name, [1, 2])
+        assert len(set(needed)) == len(needed)
+        for experiment in needed:
+            options = experiment.options("DATA")
+            assert options[0] == "--config" and not any("{" in option for option in options)
+
+
+def test_a_stage_of_the_budgets_sees_as_many_rows_whatever_the_budget() -> None:
+    options = {n: Experiment("mnist", f"end_to_end_at_{n}", 1).options("DATA") for n in (100, 1000, 6000)}
+    epochs = {n: int(o[o.index("--cascade.max_epochs") + 1]) for n, o in options.items()}
+    assert epochs == {100: 60, 1000: 60, 6000: 10}
+
+
+def configurations() -> list[Any]:
+    settings: Any = yaml.safe_load((ROOT / "benchmarks" / "paper" / "experiments.yaml").read_text())
+    found: list[Any] = []
+    for dataset, values in settings.items():
+        curves = [f"{method}_at_100" for method in values.get("budgets", {}).get("methods", {})]
+        for variant in [*values["variants"], *curves]:
+            quick = variant == "nested" or (dataset == "mnist" and not variant.startswith("tuning"))
+            found.append(pytest.param(dataset, variant, marks=() if quick else pytest.mark.slow))
+    return found
+
+
+@pytest.mark.parametrize(("dataset", "variant"), configurations())
+def test_the_command_line_takes_the_options(dataset: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NestedCLI, "instantiate_classes", lambda self: None)
+    monkeypatch.setattr(NestedCLI, "_run_subcommand", lambda self, name: None)
+    from nested_lightning.cli import main
+
+    main(["fit", *Experiment(dataset, variant, 1).options("DATA")])
+
+
+def test_verdicts_by_hand() -> None:
+    assert verdict.compared([99.0], 99.4, 0.5) == "=" and verdict.compared([99.0], 99.6, 0.5) == "-"
+    assert verdict.compared([90.0, 92.0], 88.2, 0.5) == "=" and verdict.compared([90.0, 92.0], 88.1, 0.5) == "+"
+    assert verdict.verdict(Cell([98.0, 98.1], [97.9, 98.0], [94.2, 84.1])) == "better / better"
+    assert verdict.verdict(Cell([98.0], [80.0], [98.1, 98.0])) == "within spread / worse"
+    assert verdict.verdict(Cell([98.0], [80.0], [98.1])) == "within spread"
+    assert verdict.verdict(Cell([98.0], [80.0])) == ""
+
+
+def test_the_paired_interval_is_that_of_the_t_test() -> None:
+    rng = np.random.default_rng(0)
+    ours, baseline = rng.normal(1, 1, 6), rng.normal(0, 1, 6)
+    middle, half = verdict.paired(ours.tolist(), baseline.tolist())
+    low, high = ttest_rel(ours, baseline).confidence_interval(0.95)
+    assert (middle - half, middle + half) == pytest.approx((low, high))
+    assert verdict.paired([1.0], [3.0]) == (-2.0, math.inf)
+
+
+def result(name: str = "table6", **values: Any) -> Result:
+    cells: list[Cell | None] = [Cell([98.0, 99.0], [97.0, 97.5], [94.2, 84.1]), None]
+    return Result(name, "A table", [1, 2], ["Original", "Distortion 1"], [Row("Fine", cells)], **values)
+
+
+def test_a_result_survives_json() -> None:
+    there = result(notes=["a note"], values={"x": {"1": [2.0]}}, pictures={"p": object()})
+    back = Result.from_dict(json.loads(json.dumps(there.to_dict())))
+    assert back.rows == there.rows and back.values == there.values and list(back.pictures) == ["p"]
+
+
+def test_markdown_by_hand() -> None:
+    spread = statistics.stdev([98.0, 99.0])
+    assert markdown.table(result()).splitlines() == [
+        "| | Original | Distortion 1 |",
+        "|---|---|---|",
+        f"| Fine | 98.5 ± {spread:.1f} / 97.2 ± 0.4 (paper 94.2/84.1: better / better) | - |",
+    ]
+    assert markdown.difference([1.0, 1.1, 0.9]).startswith("**+1.0 ±")
+    assert markdown.difference([1.0, -1.1, 0.9]).startswith("+0.3 ±")
+    assert markdown.mean([54079.0]) == "54,079"
+
+
+def test_the_page_has_every_result_and_names_what_is_missing() -> None:
+    page = report.report({"table6": result(notes=["a\n note"], pictures={"p": None})})
+    assert "## A table" in page and "![A table](figures/p.png)" in page and "a note" in page
+    assert "python -m benchmarks.paper table6`; seeds 1, 2" in page
+    assert "- `python -m benchmarks.paper tableB1`" in page and "- `python -m benchmarks.paper table6`" not in page
+
+
+def test_the_answer_sorts_by_what_is_sure() -> None:
+    def curve(base: float) -> dict[str, Any]:
+        return {"100": [{"clean": {"fine/accuracy": base + i / 1000}} for i in range(3)]}
+
+    values = {"nested": curve(0.9), "end_to_end": curve(0.8), "traditional": curve(0.9)}
+    lines = answer({"budgets_mnist": result("budgets_mnist", values=values)})
+    assert (
+        "nested 90.1 ± 0.1, end to end 80.1 ± 0.1 with 100 fine labels. ahead: fine labels: 100 (+10.0 ± 0.0)." in lines
+    )
+    assert (
+        "traditional training 90.1 ± 0.1 with 100 fine labels. not told apart: fine labels: 100 (+0.0 ± 0.0)." in lines
+    )
+    rows = [
+        Row("fine: traditional", [Cell([-1.0, -1.1], [0.0, 0.0])]),
+        Row("fine: e2e, calibrated", [Cell([1.0, 1.0], [])]),
+    ]
+    found = answer({"comparison_mnist": Result("comparison_mnist", "C", [1, 2], ["Original"], rows)})
+    assert "mnist, fine level, original** (2 seeds): behind: traditional (-1.1 ± 0.6)." in found
