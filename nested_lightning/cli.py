@@ -99,6 +99,12 @@ class NestedCLI(LightningCLI):
             known = self._subcommand_parsers.get(args[0], parser)
             raise ConfigurationError(explain(str(error), known, configs)) from error
 
+    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
+        parser: LightningArgumentParser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
+        if subcommand == "test":
+            parser.set_defaults({"verbose": False})  # the report prints tables of its own
+        return parser
+
     def _parse_ckpt_path(self) -> None:
         """Keep the options as parsed: Lightning would put a checkpoint's over those that the user has given."""
 

@@ -130,7 +130,7 @@ class NestedLightningModule(L.LightningModule):
         self._count_weights = loss_weights is None
         self.register_buffer("loss_weights", torch.tensor(loss_weights or [1.0] * n_levels))
         self.register_buffer("temperatures", torch.ones(n_levels))
-        self.val_metrics = NestedMetrics(self.taxonomy)
+        self.val_metrics = NestedMetrics(self.taxonomy, threshold=threshold)
         self.test_metrics = nn.ModuleList()
         self.stage = Stage(level=n_levels - 1, finished=True)
 
@@ -194,8 +194,8 @@ class NestedLightningModule(L.LightningModule):
         self._log_metrics("val", self.val_metrics)
 
     def on_test_start(self) -> None:
-        n_loaders = len(self.trainer.num_test_batches)
-        self.test_metrics = nn.ModuleList(NestedMetrics(self.taxonomy) for _ in range(n_loaders)).to(self.device)
+        new = [NestedMetrics(self.taxonomy, threshold=self.threshold) for _ in self.trainer.num_test_batches]
+        self.test_metrics = nn.ModuleList(new).to(self.device)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, target = batch
@@ -205,12 +205,11 @@ class NestedLightningModule(L.LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the figures of the first loader under ``test/``, of others under ``test/NAME/``."""
-        distortions = list(getattr(getattr(self.trainer, "datamodule", None), "distortions", {}))
-        numbers = [f"loader_{i}" for i in range(1, len(self.test_metrics))]
-        names = distortions if len(distortions) == len(numbers) else numbers
+        loaders: Any = self.trainer.test_dataloaders
         metrics: Any
-        for split, metrics in zip(["test", *(f"test/{name}" for name in names)], self.test_metrics, strict=True):
-            self._log_metrics(split, metrics)
+        for i, metrics in enumerate(self.test_metrics):
+            name = i and (getattr(loaders[i].dataset, "name", "") or f"loader_{i}")
+            self._log_metrics(f"test/{name}" if name else "test", metrics)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         x = batch[0] if isinstance(batch, (tuple, list)) else batch

@@ -185,18 +185,13 @@ def test_the_combination_is_a_name_or_a_function(rule):
 def test_logged_keys(tmp_path):
     module = toy_module()
     trainer = fit(tmp_path, module)
-    per_level = {f"{level}/{name}" for level in TAXONOMY.levels for name in ("accuracy", "confidence", "ece")}
-    keys = {f"val/{key}" for key in per_level} | {
-        "val/path/accuracy",
-        "val/path/inconsistency",
-        "val/loss",
-        "train/loss",
-    }
-    assert set(trainer.callback_metrics) == keys
+    of_level = ("accuracy", "confidence", "ece", "aurc")
+    of_path = ("accuracy", "inconsistency", "precision", "recall", "f1", "tree_distance", "aurc")
+    measured = {f"{level}/{name}" for level in TAXONOMY.levels for name in of_level}
+    measured |= {f"path/{name}" for name in of_path}
+    assert set(trainer.callback_metrics) == {f"val/{key}" for key in measured} | {"val/loss", "train/loss"}
     trainer.test(module, loader(seed=2), verbose=False)
-    assert set(trainer.callback_metrics) == {
-        f"test/{key}" for key in per_level | {"path/accuracy", "path/inconsistency"}
-    }
+    assert set(trainer.callback_metrics) == {f"test/{key}" for key in measured}
     # By hand: the accuracy of the combined answers.
     x, target = rows(32, seed=2)
     answer = module.predict(x).probabilities

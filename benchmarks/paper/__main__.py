@@ -29,7 +29,9 @@ def main(args: Sequence[str] | None = None) -> None:
             raise NestedLightningError(f"--data {options.data}: there is no such folder; it holds mnist, cifar10, ...")
         os.chdir(ROOT)  # recipes are named from there
         with quietly():
-            complete([e for name in names for e in COMMANDS[name].needs(name, seeds[name])], workspace)
+            for measured in (True, False):
+                chosen = [name for name in names if COMMANDS[name].measured == measured]
+                complete([e for name in chosen for e in COMMANDS[name].needs(name, seeds[name])], workspace, measured)
             for name in names:
                 _build(name, seeds[name], workspace, options.results.resolve())
     except NestedLightningError as error:
@@ -44,7 +46,7 @@ def _build(name: str, seeds: list[int], workspace: Workspace, results: Path) -> 
     for picture, figure in result.pictures.items():
         save(figure, ROOT / "docs" / "figures" / f"{picture}.png")
     write(results / f"{name}.json", result.to_dict())
-    print(f"\n{result.title}\n\n{table(result)}")
+    print("\n\n".join(["", result.title, *([table(result)] if result.rows else []), *result.pictures]))
 
 
 def _options(args: Sequence[str] | None) -> argparse.Namespace:

@@ -49,7 +49,7 @@ def _of_budgets(result: Result) -> list[str]:
 
 def _of_comparison(result: Result) -> list[str]:
     """Return one line per level and kind of rows."""
-    dataset, lines = result.name.removeprefix("comparison_"), []
+    dataset, lines = result.name.split("_")[1], []
     for level in ("coarse", "fine"):
         for i, column in enumerate(result.columns):
             differences = {

@@ -75,7 +75,7 @@ def _measure(
 ) -> dict[str, float]:
     """Return the metrics of heads and temperatures of ``module``; calibration has not changed its embeddings."""
     logits = [head.classify(f) for head, f in zip(module.network.heads, embeddings, strict=True)]
-    metrics = NestedMetrics(module.taxonomy)
+    metrics = NestedMetrics(module.taxonomy, threshold=module.threshold)
     metrics.update(rule(module.own_log_probabilities(logits), module.taxonomy), target)
     return {name: round(float(value), 6) for name, value in metrics.compute().items()}
 

@@ -44,20 +44,25 @@ def versions() -> dict[str, str]:
     return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
 
 
-def complete(experiments: Iterable[Experiment], workspace: Workspace) -> None:
+def complete(experiments: Iterable[Experiment], workspace: Workspace, measured: bool = True) -> None:
     """Train and measure the experiments that are not finished; runs under way go on from their last checkpoint.
+
+    Args:
+        experiments: what is needed.
+        workspace: where things are.
+        measured: whether their ``evaluation.json`` is needed.
 
     Raises:
         RunError: a run failed, or a finished one has other settings than ``experiments.yaml``.
     """
-    todo = [e for e in dict.fromkeys(experiments) if not is_complete(e, workspace)]
+    todo = [e for e in dict.fromkeys(experiments) if not is_complete(e, workspace, measured)]
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("remaining"), TimeRemainingColumn())
     progress = Progress(
         TextColumn("{task.description}"), *columns, console=Console(stderr=True), speed_estimate_period=1e5
     )
     with progress, ThreadPoolExecutor(workspace.jobs) as pool:
         bar = progress.add_task("runs", total=len(todo))
-        futures = {pool.submit(_complete, experiment, workspace): experiment for experiment in todo}
+        futures = {pool.submit(_complete, experiment, workspace, measured): experiment for experiment in todo}
         try:
             for future in as_completed(futures):
                 future.result()
@@ -70,8 +75,12 @@ def complete(experiments: Iterable[Experiment], workspace: Workspace) -> None:
             raise
 
 
-def is_complete(experiment: Experiment, workspace: Workspace) -> bool:
-    """Return whether the run is trained and measured; raise ``RunError`` if it was with other settings."""
+def is_complete(experiment: Experiment, workspace: Workspace, measured: bool = True) -> bool:
+    """Return whether the run is trained, and measured where it must be.
+
+    Raises:
+        RunError: it was trained with other settings.
+    """
     folder = experiment.folder(workspace.runs)
     if not (folder / "run.json").exists():
         return False
@@ -81,7 +90,7 @@ def is_complete(experiment: Experiment, workspace: Workspace) -> bool:
             f"{folder} was trained with the options {' '.join(trained)}, and experiments.yaml now has "
             f"{' '.join(wanted)}: move that folder away to train it anew"
         )
-    return (folder / "evaluation.json").exists()
+    return not measured or (folder / "evaluation.json").exists()
 
 
 def read(path: Path) -> Any:
@@ -97,7 +106,7 @@ def write(path: Path, value: Any) -> None:
     os.replace(beside, path)
 
 
-def _complete(experiment: Experiment, workspace: Workspace) -> None:
+def _complete(experiment: Experiment, workspace: Workspace, measured: bool) -> None:
     folder = experiment.folder(workspace.runs)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "run.json").exists():
@@ -111,7 +120,8 @@ def _complete(experiment: Experiment, workspace: Workspace) -> None:
         seconds = None if resumed else round(time.perf_counter() - start)
         made = {"options": experiment.options("{data}"), "seconds": seconds, "versions": versions()}
         write(folder / "run.json", made)
-    _call(["benchmarks.paper.evaluation", str(folder), experiment.test_source(workspace.data) or ""], folder)
+    if measured:
+        _call(["benchmarks.paper.evaluation", str(folder), experiment.test_source(workspace.data) or ""], folder)
 
 
 def _call(module: list[str], folder: Path) -> None:

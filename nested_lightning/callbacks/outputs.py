@@ -71,6 +71,6 @@ def run_test(trainer: L.Trainer, module: NestedLightningModule) -> Outputs | Non
 def measure(module: NestedLightningModule, outputs: Outputs) -> NestedMetrics:
     """Return the metrics of the calibrated and combined answers."""
     own = module.own_log_probabilities(outputs.logits(module))
-    metrics = NestedMetrics(module.taxonomy).to(module.device)
+    metrics = NestedMetrics(module.taxonomy, threshold=module.threshold).to(module.device)
     metrics.update(module.combination(own, module.taxonomy), outputs.target)
     return metrics

@@ -19,7 +19,21 @@ class Report(Callback):
     Logged under ``{test,val}/LEVEL/{accuracy,confidence,ece}`` as after calibration, and the same keys behind
     ``uncalibrated/`` as before it. The reliability diagrams of all levels go to ``<default_root_dir>/reliability.png``.
     Place it after the calibrating callbacks.
+
+    ``Trainer.test`` ends with such a table of every test loader; its ``verbose=False`` leaves out Lightning's own.
     """
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        levels = as_nested(pl_module).taxonomy.levels
+        parts: dict[str, dict[str, float]] = {}
+        for key, value in trainer.callback_metrics.items():
+            part, *figure = key.rsplit("/", 2)
+            parts.setdefault(part, {})["/".join(figure)] = float(value)
+        for part, values in parts.items():
+            if part.startswith("test"):
+                Console().print(_table(levels, f"{part.replace('test/', '').replace('_', ' ')} data", {}, values))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = as_nested(pl_module)
@@ -46,7 +60,8 @@ class Report(Callback):
             logger.save()
         if metrics is not None:
             _draw(metrics, os.path.join(trainer.default_root_dir, "reliability.png"))
-        Console().print(_table(module.taxonomy.levels, split, before, after))
+        measured = "test data" if split == "test" else "validation data"
+        Console().print(_table(module.taxonomy.levels, measured, before, after))
         print(f"Files of this run: {os.path.abspath(trainer.default_root_dir)}")
 
 
@@ -60,8 +75,8 @@ def _draw(metrics: NestedMetrics, path: str) -> None:
     figure.savefig(path)
 
 
-def _table(levels: tuple[str, ...], split: str, before: dict[str, float], after: dict[str, float]) -> Table:
-    table = Table(title=f"{'test' if split == 'test' else 'validation'} data, in %, after (before) calibration")
+def _table(levels: tuple[str, ...], measured: str, before: dict[str, float], after: dict[str, float]) -> Table:
+    table = Table(title=f"{measured}, in %" + (", after (before) calibration" if before else ""))
     table.add_column("level")
     names = ("accuracy", "confidence", "ece")
     for name in names:

@@ -119,7 +119,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         self._eval_batch_size = at_least("eval_batch_size", eval_batch_size, 1)
         self._num_workers = at_least("num_workers", num_workers, 0)
         self._transform, self._augmentation, self._seed = transform, augmentation, seed
-        self.distortions = dict(distortions or {})
+        self._distortions = dict(distortions or {})
         self._rows: dict[str, TensorRows] = {}
 
     def __str__(self) -> str:
@@ -218,13 +218,13 @@ class HierarchicalDataModule(L.LightningDataModule):
     def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Return the test rows, each on one process; with ``distortions`` a list, the rows as they are first."""
         rows = self._load("test")
-        refuse_taken_names(self.distortions, self.levels)
+        refuse_taken_names(self._distortions, self.levels)
         loaders = [self._evaluation_loader(rows)]
-        for distortion in self.distortions.values():
+        for name, distortion in self._distortions.items():
             distorted = TensorRows(rows.inputs, rows.targets, self._transform, distortion)
-            distorted.key = (self._parts.seed,)
+            distorted.key, distorted.name = (self._parts.seed,), name
             loaders.append(self._evaluation_loader(distorted))
-        return loaders if self.distortions else loaders[0]
+        return loaders if self._distortions else loaders[0]
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the rows of the split ``predict``, else ``test``, else of the only one; targets are -1."""

@@ -30,6 +30,8 @@ class TensorRows(Dataset[Batch]):
     """
 
     key: tuple[int, ...] = ()
+    name = ""
+    """Of the distortion that the rows are under, if any."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The reliability diagram: accuracy against confidence, bin by bin."""
+"""The diagrams: accuracy against confidence, bin by bin, and risk against coverage."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from torch import Tensor
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.metrics.functional import ece_of
+from nested_lightning.metrics.risk_coverage import area_of
 
 BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito: told apart by every kind of colour vision
 
@@ -25,11 +26,7 @@ def reliability_diagram(bins: Tensor, ax: Any = None) -> tuple[Any, Any]:
     Raises:
         ConfigurationError: matplotlib is not installed.
     """
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError as error:
-        raise ConfigurationError("drawing needs matplotlib: pip install matplotlib") from error
-    ax = plt.subplots(figsize=(5, 5))[1] if ax is None else ax
+    ax = _axes(ax)
     counts, confidences, right = bins.cpu().T
     width = 1 / len(bins)
     filled = counts.nonzero().flatten()
@@ -64,3 +61,40 @@ def reliability_diagram(bins: Tensor, ax: Any = None) -> tuple[Any, Any]:
     )
     ax.legend(loc="upper left")
     return ax.figure, ax
+
+
+def risk_coverage_diagram(counts: Tensor, ax: Any = None) -> tuple[Any, Any]:
+    """Draw the share of wrong answers among the most confident ones against the share of answers kept.
+
+    Args:
+        counts: ``LongTensor[n, 2]`` from :func:`nested_lightning.metrics.risk_coverage.risk_histogram`.
+        ax: matplotlib axes to draw on; default: a new figure.
+
+    Returns:
+        matplotlib's ``(fig, ax)``.
+
+    Raises:
+        ConfigurationError: matplotlib is not installed.
+    """
+    ax = _axes(ax)
+    counts = counts.cpu()
+    filled = counts[counts.sum(dim=1) > 0].flip(0).cumsum(dim=0)
+    kept = filled.sum(dim=1)
+    ax.plot(kept / counts.sum(), filled[:, 0] / kept, color=BLUE)
+    ax.set(
+        xlim=(0, 1),
+        xlabel="coverage",
+        ylabel="risk",
+        title=f"AURC {100 * float(area_of(counts)):.2f} %, {counts.sum()} answers",
+    )
+    ax.set_ylim(bottom=0)
+    return ax.figure, ax
+
+
+def _axes(ax: Any) -> Any:
+    """Return the axes given, or those of a new figure."""
+    try:
+        from matplotlib import pyplot as plt
+    except ImportError as error:
+        raise ConfigurationError("drawing needs matplotlib: pip install matplotlib") from error
+    return plt.subplots(figsize=(5, 5))[1] if ax is None else ax

@@ -100,11 +100,7 @@ def reliability_bins(probabilities: Tensor, target: Tensor, bins: int) -> Tensor
         tensor([[1.0000, 0.2500, 0.0000],
                 [1.0000, 1.0000, 1.0000]], dtype=torch.float64)
     """
-    if probabilities.ndim != 2 or target.shape != probabilities.shape[:1]:
-        raise DataError(
-            "metrics of a level need probabilities [B, K] and a target [B]; "
-            f"got {tuple(probabilities.shape)} and {tuple(target.shape)}"
-        )
+    check_level(probabilities, target)
     confidence, answer = probabilities.detach().max(dim=1)
     confidence = confidence.to(ACCUMULATOR)
     inner_edges = torch.linspace(0, 1, bins + 1, dtype=ACCUMULATOR, device=confidence.device)[1:-1]
@@ -130,6 +126,15 @@ def ece_of(bins: Tensor) -> Tensor:
     """Return the expected calibration error from :func:`reliability_bins`; nan when they are empty."""
     # |B|/n * |acc - conf| with acc and conf written as sums over |B|: the bin's size cancels out.
     return (bins[:, 2] - bins[:, 1]).abs().sum() / bins[:, 0].sum()
+
+
+def check_level(probabilities: Tensor, target: Tensor) -> None:
+    """Raise DataError unless these are ``[B, K]`` and ``[B]``."""
+    if probabilities.ndim != 2 or target.shape != probabilities.shape[:1]:
+        raise DataError(
+            "metrics of a level need probabilities [B, K] and a target [B]; "
+            f"got {tuple(probabilities.shape)} and {tuple(target.shape)}"
+        )
 
 
 def _check_range(probabilities: Tensor) -> None:

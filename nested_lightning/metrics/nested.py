@@ -16,24 +16,32 @@ from nested_lightning.metrics.functional import (
     ece_of,
     reliability_bins,
 )
+from nested_lightning.metrics.hierarchical import shared_nodes
+from nested_lightning.metrics.node_confidence import node_confidences
 from nested_lightning.metrics.path import broken_paths, right_paths
+from nested_lightning.metrics.risk_coverage import BINS, area_of, risk_histogram
+from nested_lightning.metrics.tree_distance import wrong_distances
 from nested_lightning.taxonomy import Taxonomy
 
 
 class NestedMetrics(Metric):
-    """Accuracy, confidence and calibration error of every level, and how well the levels form paths.
+    """Accuracy, confidence, calibration error and AURC of every level, and how well the levels form paths.
 
     One metric with one small state, so that a batch costs one pass over the probabilities and an epoch one
     reduction across processes. The figures are those of :class:`LevelAccuracy`, :class:`LevelConfidence`,
-    :class:`LevelECE`, :class:`PathAccuracy` and :class:`InconsistencyRate`, fed level by level.
+    :class:`LevelECE` and :class:`LevelAURC`, fed level by level; of :class:`PathAccuracy`,
+    :class:`InconsistencyRate` and :class:`TreeDistance`, fed with every level's most probable class; and of
+    :class:`HierarchicalPrecision`, :class:`HierarchicalRecall`, :class:`HierarchicalF1` and :class:`PathAURC`,
+    fed with the one consistent answer.
 
     Args:
         taxonomy: names and number of the levels, and which classes form paths.
         bins: number of bins of the calibration error.
+        threshold: where the consistent answer is cut for precision, recall and F1.
         **kwargs: passed to ``torchmetrics.Metric``.
 
     Raises:
-        ConfigurationError: fewer than one bin.
+        ConfigurationError: fewer than one bin, or a threshold outside [0, 1].
 
     Example:
         >>> metrics = NestedMetrics(Taxonomy(["kind", "species"], [("bird", "owl"), ("fish", "cod")]))
@@ -44,11 +52,18 @@ class NestedMetrics(Metric):
         kind/accuracy 1.0
         kind/confidence 0.75
         kind/ece 0.25
+        kind/aurc 0.0
         species/accuracy nan
         species/confidence nan
         species/ece nan
+        species/aurc nan
         path/accuracy nan
         path/inconsistency 1.0
+        path/precision 1.0
+        path/recall 1.0
+        path/f1 1.0
+        path/tree_distance nan
+        path/aurc 0.0
     """
 
     is_differentiable = False
@@ -58,20 +73,30 @@ class NestedMetrics(Metric):
     given: Tensor
     right: Tensor
     broken: Tensor
+    nodes: Tensor
+    distance: Tensor
+    risks: Tensor
 
-    def __init__(self, taxonomy: Taxonomy, bins: int = 15, **kwargs: Any) -> None:
+    def __init__(self, taxonomy: Taxonomy, bins: int = 15, threshold: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if bins < 1:
             raise ConfigurationError(f"a calibration error needs at least 1 bin; got bins={bins}")
+        if not 0 <= threshold <= 1:
+            raise ConfigurationError(f"the threshold of a path is a probability between 0 and 1; got {threshold}")
         self.taxonomy = taxonomy
+        self.threshold = threshold
         shapes = {
             "bins": (taxonomy.n_levels, bins, 3),
             "given": (taxonomy.n_levels,),
             "right": (2,),
             "broken": (2,),
+            "nodes": (3,),
+            "distance": (2,),
         }
         for name, shape in shapes.items():
             self.add_state(name, torch.zeros(shape, dtype=ACCUMULATOR), dist_reduce_fx="sum")
+        # Of every level, and last of the paths.
+        self.add_state("risks", torch.zeros(taxonomy.n_levels + 1, BINS, 2, dtype=torch.long), dist_reduce_fx="sum")
 
     def update(self, log_probabilities: Sequence[Tensor], target: Tensor) -> None:
         """Add a batch.
@@ -90,34 +115,59 @@ class NestedMetrics(Metric):
                 f"{n_levels} levels and a target [B, {n_levels}]; "
                 f"got {n} levels and {tuple(target.shape)}"
             )
+        target = target[:, :n]
         parts = [reliability_bins(p.exp(), target[:, i], self.bins.shape[1]) for i, p in enumerate(log_probabilities)]
         unseen = [torch.zeros_like(parts[0])] * (n_levels - n)
-        answers = torch.stack([p.argmax(dim=1) for p in log_probabilities], dim=1)
+        log_confidences, answers = (
+            torch.stack(columns, dim=1) for columns in zip(*(p.max(dim=1) for p in log_probabilities), strict=True)
+        )
         parents = [self.taxonomy.parents(level, target.device) for level in range(1, n)]
         # Not in place: a state reset under inference mode could not be changed outside of it.
         self.bins = self.bins + torch.stack(parts + unseen)
         self.given = self.given + (torch.arange(n_levels, device=target.device) < n) * len(target)
-        self.right = self.right + right_paths(answers, target[:, :n])
+        self.right = self.right + right_paths(answers, target)
         self.broken = self.broken + broken_paths(answers, parents)
+        self.distance = self.distance + wrong_distances(answers, target, self.taxonomy)
+
+        path, log_path = node_confidences(log_probabilities, self.taxonomy)
+        self.nodes = self.nodes + shared_nodes(path.masked_fill(log_path.exp() < self.threshold, -1), target)
+        known = target >= 0
+        risks = torch.zeros_like(self.risks)
+        for level in range(n):
+            risks[level] = risk_histogram(log_confidences[:, level], (answers == target)[:, level], known[:, level])
+        risks[-1] = risk_histogram(log_path, path == target, known)
+        self.risks = self.risks + risks
 
     def compute(self) -> dict[str, Tensor]:
         """Return the metrics of the levels seen since the last reset, as scalars.
 
         Returns:
-            ``{level}/accuracy``, ``{level}/confidence`` and ``{level}/ece`` of every level for which rows
-            came; ``path/accuracy``: share of rows with every given level right, of the rows with all of them
-            known; ``path/inconsistency``: share of rows whose most probable classes form no path of the
-            taxonomy. nan where no known row was seen.
+            Of every level for which rows came, over the rows known there: ``{level}/accuracy``, ``{level}/confidence``,
+            ``{level}/ece`` and ``{level}/aurc``. Of the most probable classes of all given levels:
+            ``path/accuracy``, the share of rows with every level right, of the rows with all of them known;
+            ``path/inconsistency``, the share of rows where they form no path of the taxonomy;
+            ``path/tree_distance``, the mean number of edges from a wrong finest class to the right one. Of the
+            consistent answer, at known levels: ``path/precision``, ``path/recall`` and ``path/f1`` of its nodes
+            when it is cut at the threshold, and ``path/aurc`` over all thresholds. nan where nothing was seen to
+            take a mean of.
         """
         values = {}
-        for level, bins, given in zip(self.taxonomy.levels, self.bins, self.given.tolist(), strict=True):
+        for i, (level, given) in enumerate(zip(self.taxonomy.levels, self.given.tolist(), strict=True)):
             if given:
-                values[f"{level}/accuracy"] = accuracy_of(bins)
-                values[f"{level}/confidence"] = confidence_of(bins)
-                values[f"{level}/ece"] = ece_of(bins)
-        values["path/accuracy"] = self.right[0] / self.right[1]
-        values["path/inconsistency"] = self.broken[0] / self.broken[1]
-        return values
+                values[f"{level}/accuracy"] = accuracy_of(self.bins[i])
+                values[f"{level}/confidence"] = confidence_of(self.bins[i])
+                values[f"{level}/ece"] = ece_of(self.bins[i])
+                values[f"{level}/aurc"] = area_of(self.risks[i])
+        right, answered, true = self.nodes
+        return values | {
+            "path/accuracy": self.right[0] / self.right[1],
+            "path/inconsistency": self.broken[0] / self.broken[1],
+            "path/precision": right / answered,
+            "path/recall": right / true,
+            "path/f1": 2 * right / (answered + true),
+            "path/tree_distance": self.distance[0] / self.distance[1],
+            "path/aurc": area_of(self.risks[-1]),
+        }
 
     def plot(self, val: Any = None, ax: Any = None) -> tuple[Any, Any]:
         """Draw one level's reliability diagram.

@@ -24,11 +24,7 @@ def right_paths(predictions: Tensor, target: Tensor) -> Tensor:
     Raises:
         DataError: shapes that do not fit.
     """
-    if predictions.ndim != 2 or predictions.shape != target.shape:
-        raise DataError(
-            "the accuracy of paths needs predictions and target of the same shape [B, levels]; "
-            f"got {tuple(predictions.shape)} and {tuple(target.shape)}"
-        )
+    check_paths(predictions, target)
     known = (target >= 0).all(dim=1)
     right = known & (predictions == target).all(dim=1)
     return torch.stack([right.sum(), known.sum()]).to(ACCUMULATOR)
@@ -60,13 +56,22 @@ def broken_paths(predictions: Tensor, parents: Sequence[Tensor]) -> Tensor:
     return torch.stack([broken.sum(), broken.new_ones(()) * len(broken)]).to(ACCUMULATOR)
 
 
+def check_paths(predictions: Tensor, target: Tensor) -> None:
+    """Raise DataError unless both are ``[B, levels]``."""
+    if predictions.ndim != 2 or predictions.shape != target.shape:
+        raise DataError(
+            "metrics of paths need predictions and target of the same shape [B, levels]; "
+            f"got {tuple(predictions.shape)} and {tuple(target.shape)}"
+        )
+
+
 class PathMetric(Metric):
-    """Base of the metrics of paths: a share of rows, nan when there was none."""
+    """Base of the metrics of paths: the ratio of two sums over the rows, nan when the second is 0."""
 
     is_differentiable = False
     full_state_update = False
     plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
+    plot_upper_bound: float | None = 1.0
     counts: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
@@ -74,7 +79,7 @@ class PathMetric(Metric):
         self.add_state("counts", torch.zeros(2, dtype=ACCUMULATOR), dist_reduce_fx="sum")
 
     def compute(self) -> Tensor:
-        """Return a scalar in [0, 1], or nan."""
+        """Return a scalar."""
         return self.counts[0] / self.counts[1]
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> tuple[Any, Any]:

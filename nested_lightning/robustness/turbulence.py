@@ -37,7 +37,7 @@ class Turbulence(nn.Module):
     def __init__(self, strength: float, smoothness: float = 1.0) -> None:
         super().__init__()
         for name, value in (("strength", strength), ("smoothness", smoothness)):
-            if not value > 0:
+            if not 0 < value < float("inf"):
                 raise ConfigurationError(f"Turbulence: `{name}` is a number of pixels above 0, got {value}")
         self.strength, self.smoothness = strength, smoothness
 

@@ -72,3 +72,17 @@ def test_nothing_to_report(fit):
         assert fit(CascadeTraining(), Report(), max_epochs=1)[2] == ""
     assert "in %" not in fit(Report(), fast_dev_run=True)[2]
     assert fit(Report(), validation=None)[2] == ""
+
+
+def test_testing_ends_with_a_table_of_every_loader(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    module, trainer = toy_module(), toy_trainer(tmp_path, Report(), max_epochs=1)
+    figures = {}
+    for values in trainer.test(module, [loader(64, seed=3), loader(64, seed=4)], verbose=False):
+        figures |= values
+    plain, other = capsys.readouterr().out.split("loader 1 data, in %")
+    assert "test data, in %" in plain and "calibration" not in plain
+    for printed, split in ((plain, "test"), (other, "test/loader_1")):
+        for level in TAXONOMY.levels:
+            names = ("accuracy", "confidence", "ece")
+            assert cells(printed, level) == [f"{100 * figures[f'{split}/{level}/{name}']:.2f}" for name in names]

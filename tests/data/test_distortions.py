@@ -80,12 +80,15 @@ def test_figures_are_logged_by_name(tmp_path: Path) -> None:
 
 
 def test_loaders_of_ones_own_are_numbered(tmp_path: Path) -> None:
-    data = digits()
-    rows = next(iter(data.test_dataloader()))
+    data = digits(distortions={"a": noise})
+    rows = next(iter(data.test_dataloader()[0]))
     loaders = [DataLoader([rows], batch_size=None), DataLoader([(rows[0] * 0, rows[1])], batch_size=None)]
     trainer = L.Trainer(default_root_dir=tmp_path, logger=False, enable_progress_bar=False)
-    logged = {key for values in trainer.test(classifier(data), loaders, verbose=False) for key in values}
+    module = classifier(data)
+    trainer.test(module, data, verbose=False)  # the trainer remembers this data module
+    logged = {key for values in trainer.test(module, loaders, verbose=False) for key in values}
     assert {"test/fine/accuracy", "test/loader_1/fine/accuracy"} <= logged
+    assert not any(key.startswith("test/a/") for key in logged)
 
 
 @pytest.mark.parametrize("name", ["fine", "path", "a/b", ""])
@@ -104,4 +107,4 @@ def test_overlays_test_a_finished_run(overlay: str, tmp_path: Path, capsys: pyte
     out = capsys.readouterr().out
     names = {"distortions": ["distortion_1", "distortion_4"], "perturbations": ["occlusion", "vertical_flip", "blur"]}
     for name in names[overlay]:
-        assert f"test/{name}/fine/accuracy" in out
+        assert f"{name.replace('_', ' ')} data, in %" in out

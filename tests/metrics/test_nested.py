@@ -9,8 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nested_lightning.combination import consistent_path
 from nested_lightning.errors import ConfigurationError, DataError
-from nested_lightning.metrics import InconsistencyRate, NestedMetrics, PathAccuracy
+from nested_lightning.metrics import (
+    HierarchicalF1,
+    HierarchicalPrecision,
+    HierarchicalRecall,
+    InconsistencyRate,
+    LevelAURC,
+    NestedMetrics,
+    PathAccuracy,
+    PathAURC,
+    TreeDistance,
+)
 from nested_lightning.metrics.functional import level_accuracy, level_confidence, level_ece
 from nested_lightning.taxonomy import Taxonomy
 
@@ -26,7 +37,7 @@ def batch(seed, rows=50, levels=3):
     return logs[:levels], target.masked_fill(torch.arange(3) >= depth, -1)
 
 
-def one_by_one(logs, target):
+def one_by_one(logs, target, threshold=0.5):
     expected = {}
     for level, log_p in zip(range(len(logs)), logs, strict=True):
         for name, function in {
@@ -35,11 +46,25 @@ def one_by_one(logs, target):
             "ece": level_ece,
         }.items():
             expected[f"{TAXONOMY.levels[level]}/{name}"] = function(log_p.exp(), target[:, level])
+        # Of float64, as a bin may end between the float32 logarithm of a confidence and its float32 exponential.
+        expected[f"{TAXONOMY.levels[level]}/aurc"] = fed(LevelAURC(), log_p.double().exp(), target[:, level])
     answers = torch.stack([log_p.argmax(dim=1) for log_p in logs], dim=1)
-    accuracy, inconsistency = PathAccuracy(), InconsistencyRate([TAXONOMY.parents(1), TAXONOMY.parents(2)])
-    accuracy.update(answers, target[:, : len(logs)])
-    inconsistency.update(answers)
-    return {**expected, "path/accuracy": accuracy.compute(), "path/inconsistency": inconsistency.compute()}
+    path = consistent_path(logs, TAXONOMY, threshold)[0][:, : len(logs)]
+    known = target[:, : len(logs)]
+    return expected | {
+        "path/accuracy": fed(PathAccuracy(), answers, known),
+        "path/inconsistency": fed(InconsistencyRate([TAXONOMY.parents(1), TAXONOMY.parents(2)]), answers),
+        "path/precision": fed(HierarchicalPrecision(), path, known),
+        "path/recall": fed(HierarchicalRecall(), path, known),
+        "path/f1": fed(HierarchicalF1(), path, known),
+        "path/tree_distance": fed(TreeDistance(TAXONOMY), answers, known),
+        "path/aurc": fed(PathAURC(TAXONOMY), logs, target),
+    }
+
+
+def fed(metric, *batch):
+    metric.update(*batch)
+    return metric.compute()
 
 
 def assert_same(got, expected):
@@ -65,6 +90,7 @@ def test_levels_not_seen_are_left_out_until_they_come():
         "coarse/accuracy",
         "coarse/confidence",
         "coarse/ece",
+        "coarse/aurc",
     ]
     metrics.reset()
     metrics.update(*batch(0))
@@ -115,6 +141,22 @@ def test_number_of_bins():
     torch.testing.assert_close(metrics.compute()["fine/ece"], level_ece(logs[2].exp(), target[:, 2], 3))
 
 
+@pytest.mark.parametrize("threshold", [0, 0.3, 0.9, 1])
+def test_threshold_of_the_consistent_answer(threshold):
+    metrics = NestedMetrics(TAXONOMY, threshold=threshold)
+    metrics.update(*batch(5))
+    assert_same(metrics.compute(), one_by_one(*batch(5), threshold))
+
+
+def test_the_state_does_not_grow():
+    metrics = NestedMetrics(TAXONOMY)
+    sizes = []
+    for rows in (3, 3000):
+        metrics.update(*batch(0, rows))
+        sizes.append(sum(state.numel() for state in metrics.metric_state.values()))
+    assert sizes[0] == sizes[1] < 100_000
+
+
 def test_plot_is_the_diagram_of_the_finest_level_seen():
     pyplot = pytest.importorskip("matplotlib.pyplot")
     metrics = NestedMetrics(TAXONOMY)
@@ -134,3 +176,5 @@ def test_refusals():
         metrics.update(logs, target[:, :2])
     with pytest.raises(ConfigurationError, match="at least 1 bin"):
         NestedMetrics(TAXONOMY, bins=0)
+    with pytest.raises(ConfigurationError, match=r"between 0 and 1; got 1\.5"):
+        NestedMetrics(TAXONOMY, threshold=1.5)

@@ -9,9 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nested_lightning.errors import DataError
-from nested_lightning.metrics import InconsistencyRate, PathAccuracy
+from nested_lightning.metrics import (
+    HierarchicalF1,
+    HierarchicalPrecision,
+    HierarchicalRecall,
+    InconsistencyRate,
+    PathAccuracy,
+    TreeDistance,
+)
+from nested_lightning.taxonomy import Taxonomy
 
 PARENTS = [torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1, 2, 2])]
+TAXONOMY = Taxonomy(
+    ["1", "2", "3"], [("a", "a.1", "v"), ("a", "a.2", "w"), ("a", "a.2", "x"), ("b", "b.1", "y"), ("b", "b.1", "z")]
+)
 EDGES = [dict(enumerate(level.tolist())) for level in PARENTS]
 
 
@@ -66,13 +77,23 @@ def test_nothing_seen_gives_nan():
     assert math.isnan(InconsistencyRate(PARENTS).compute())
 
 
-@pytest.mark.parametrize("make", [PathAccuracy, lambda **kwargs: InconsistencyRate(PARENTS, **kwargs)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        PathAccuracy,
+        HierarchicalPrecision,
+        HierarchicalRecall,
+        HierarchicalF1,
+        lambda **kwargs: TreeDistance(TAXONOMY, **kwargs),
+        lambda **kwargs: InconsistencyRate(PARENTS, **kwargs),
+    ],
+)
 def test_merges_pickles_and_stays_out_of_checkpoints(make):
     predictions, target = batch(1, 40), batch(2, 40)
 
     def update(metric, rows):
         metric.update(
-            *((predictions[rows], target[rows]) if isinstance(metric, PathAccuracy) else (predictions[rows],))
+            *((predictions[rows],) if isinstance(metric, InconsistencyRate) else (predictions[rows], target[rows]))
         )
         return metric
 

@@ -6,34 +6,39 @@ from benchmarks.paper.finished import evaluations, provenance
 from benchmarks.paper.result import Cell, Result, Row
 from benchmarks.paper.training import Workspace
 
-DATASETS = {"comparison_mnist": "mnist", "comparison_fashion": "fashion_mnist"}
 COLUMNS = {"Original": CLEAN, "Distortion 2": "distortion_2", "Distortion 4": "distortion_4"}
-BASELINES = {
+END_TO_END = {
     "end to end, 6,000 fine labels": ("end_to_end_6000", "uncalibrated"),
     "end to end, 6,000 fine labels, calibrated": ("end_to_end_6000", "calibrated"),
     "end to end, 9,000 fine labels": ("end_to_end_9000", "uncalibrated"),
     "end to end, 9,000 fine labels, calibrated": ("end_to_end_9000", "calibrated"),
-    "traditional": ("traditional", "calibrated"),
+}
+SAME_ROWS = {
     "multi-task": ("multi_task", "calibrated"),
     "marginalised leaf loss": ("marginal", "calibrated"),
     "no skip connections": ("no_skip", "calibrated"),
 }
-ONLY_END_TO_END = ("fashion_mnist",)
+COMPARISONS = {
+    "comparison_mnist": ("mnist", {**END_TO_END, "traditional": ("traditional", "calibrated")}),
+    "comparison_mnist_others": ("mnist", SAME_ROWS),
+    "comparison_fashion": ("fashion_mnist", END_TO_END),
+}
+"""By command: the data set, and by label the variant and whether its calibrated or its uncalibrated model is meant."""
 
 
 def needs(name: str, seeds: list[int]) -> list[Experiment]:
     """Return the runs of the comparison."""
-    dataset = DATASETS[name]
-    variants = dict.fromkeys(["nested", *(variant for variant, _ in _baselines(dataset).values())])
+    dataset, baselines = COMPARISONS[name]
+    variants = dict.fromkeys(["nested", *(variant for variant, _ in baselines.values())])
     return [Experiment(dataset, variant, seed) for seed in seeds for variant in variants]
 
 
 def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     """Return the differences in points: of accuracy, and of the gap between confidence and accuracy."""
-    dataset = DATASETS[name]
+    dataset, baselines = COMPARISONS[name]
     nested = [e["calibrated"] for e in evaluations(dataset, "nested", seeds, workspace)]
     rows = []
-    for label, (variant, state) in _baselines(dataset).items():
+    for label, (variant, state) in baselines.items():
         baseline = [e[state] for e in evaluations(dataset, variant, seeds, workspace)]
         for level in ("coarse", "middle", "fine"):
             cells: list[Cell | None] = []
@@ -46,11 +51,6 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     title = f"Nested minus baseline, {dataset}: accuracy / gap between confidence and accuracy"
     runs, versions = provenance(needs(name, seeds), workspace)
     return Result(name, title, seeds, list(COLUMNS), rows, runs, versions)
-
-
-def _baselines(dataset: str) -> dict[str, tuple[str, str]]:
-    only = dataset in ONLY_END_TO_END
-    return {label: b for label, b in BASELINES.items() if not only or b[0].startswith("end_to_end")}
 
 
 def _gap(metrics: dict[str, float], level: str) -> float:
