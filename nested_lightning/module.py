@@ -208,8 +208,8 @@ class NestedLightningModule(L.LightningModule):
         loaders: Any = self.trainer.test_dataloaders
         metrics: Any
         for i, metrics in enumerate(self.test_metrics):
-            name = i and (getattr(loaders[i].dataset, "name", "") or f"loader_{i}")
-            self._log_metrics(f"test/{name}" if name else "test", metrics)
+            name = f"/{getattr(loaders[i].dataset, 'name', '') or f'loader_{i}'}" if i else ""
+            self._log_metrics(f"test{name}", metrics)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         x = batch[0] if isinstance(batch, (tuple, list)) else batch

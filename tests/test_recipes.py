@@ -130,7 +130,12 @@ def make_rows(target: Path, n: int, schema: Schema) -> None:
 
 
 FIRST = "recipes/digits.yaml"
-QUICK = [*((recipe, None) for recipe in RECIPES), *((FIRST, overlay) for overlay in OVERLAYS), (TEXT, UNET), ("recipes/mnist.yaml", MULTI_TASK)]
+QUICK = [
+    *((recipe, None) for recipe in RECIPES),
+    *((FIRST, overlay) for overlay in OVERLAYS),
+    (TEXT, UNET),
+    ("recipes/mnist.yaml", MULTI_TASK),
+]
 REST = [(recipe, overlay) for recipe in RECIPES if recipe != FIRST for overlay in OVERLAYS]
 
 

@@ -1,5 +1,6 @@
 """The first lines of the report: where nested wins, where it does not, by how much, and how sure that is."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def _of_budgets(result: Result) -> list[str]:
                 head = f"nested {mean(pairs(few)[0])}, {called} {mean(pairs(few)[1])} with {few} fine labels"
                 found = _sorted({f"{int(n):,}": paired(*pairs(n)) for n in numbers}, "fine labels: ")
                 lines.append(
-                    f"**Few fine labels, {dataset}, {rows}, against {called}** ({len(result.seeds)} seeds; 10,000 "
+                    f"**Few fine labels, {dataset}, {rows}, against {called}** ({_seeds(result)}; 10,000 "
                     f"coarse and 2,000 middle rows): {head}. {found}"
                 )
     return lines
@@ -59,13 +60,17 @@ def _of_comparison(result: Result) -> list[str]:
             }
             lines.append(
                 f"**As many rows at each level, {dataset}, {level} level, {column.lower()}** "
-                f"({len(result.seeds)} seeds): {_sorted(differences, '')}"
+                f"({_seeds(result)}): {_sorted(differences, '')}"
             )
     return lines
 
 
 def _sorted(differences: Mapping[str, tuple[float, float]], what: str) -> str:
-    """Return the names in three groups: ahead, behind, not told apart."""
+    """Return the names in three groups: ahead, behind, not told apart; of a single seed the differences alone."""
+    if any(math.isinf(half) for _, half in differences.values()):
+        return (
+            f"One seed, so nothing is sure; {what}{', '.join(f'{n} ({m:+.1f})' for n, (m, _) in differences.items())}."
+        )
     groups: Sequence[tuple[str, Callable[[float, float], bool]]] = (
         ("ahead", lambda middle, half: middle > half),
         ("behind", lambda middle, half: -middle > half),
@@ -77,3 +82,7 @@ def _sorted(differences: Mapping[str, tuple[float, float]], what: str) -> str:
         if members:
             parts.append(f"{called}: {what}{', '.join(members)}")
     return "; ".join(parts) + "."
+
+
+def _seeds(result: Result) -> str:
+    return f"{len(result.seeds)} seeds" if len(result.seeds) > 1 else "1 seed"

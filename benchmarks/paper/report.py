@@ -44,12 +44,17 @@ def write_report(folder: Path, path: Path) -> None:
 
 
 def _section(result: Result) -> str:
-    parts = [f"## {result.title}", f"`python -m benchmarks.paper {result.name}`; {_made(result)}."]
+    parts = [f"## {result.title}", f"`python -m benchmarks.paper {result.name}{_seeds(result)}`; {_made(result)}."]
     parts += [f"![{result.title}]({PICTURES}/{picture}.png)" for picture in result.pictures]
     if result.rows:
         parts.append(table(result))
     parts += [" ".join(note.split()) for note in result.notes]
     return "\n\n".join(parts) + "\n"
+
+
+def _seeds(result: Result) -> str:
+    given = len(result.seeds) != COMMANDS[result.name].seeds and result.seeds == list(range(1, len(result.seeds) + 1))
+    return f" --seeds {len(result.seeds)}" if given and result.seeds else ""
 
 
 def _made(result: Result) -> str:

@@ -174,7 +174,7 @@ def test_markdown_by_hand() -> None:
 def test_the_page_has_every_result_and_names_what_is_missing() -> None:
     page = report.report({"table6": result(notes=["a\n note"], pictures={"p": None})})
     assert "## A table" in page and "![A table](figures/p.png)" in page and "a note" in page
-    assert "python -m benchmarks.paper table6`; seeds 1, 2" in page
+    assert "python -m benchmarks.paper table6 --seeds 2`; seeds 1, 2" in page
     assert "- `python -m benchmarks.paper tableB1`" in page and "- `python -m benchmarks.paper table6`" not in page
 
 
@@ -196,3 +196,12 @@ def test_the_answer_sorts_by_what_is_sure() -> None:
     ]
     found = answer({"comparison_mnist": Result("comparison_mnist", "C", [1, 2], ["Original"], rows)})
     assert "mnist, fine level, original** (2 seeds): behind: traditional (-1.1 ± 0.6)." in found
+
+
+def test_one_seed_is_sure_of_nothing() -> None:
+    values = {
+        m: {"100": [{"clean": {"fine/accuracy": a}}]}
+        for m, a in (("nested", 0.9), ("end_to_end", 0.7), ("traditional", 0.9))
+    }
+    lines = answer({"budgets_mnist": result("budgets_mnist", values=values)})
+    assert "One seed, so nothing is sure; fine labels: 100 (+20.0)." in lines and "inf" not in lines

@@ -60,7 +60,10 @@ def test_more_strength_moves_more():
     assert moved == sorted(moved)
 
 
-@pytest.mark.parametrize("options", [{"strength": 0}, {"strength": 1, "smoothness": -1}, {"strength": float("nan")}, {"strength": float("inf")}])
+@pytest.mark.parametrize(
+    "options",
+    [{"strength": 0}, {"strength": 1, "smoothness": -1}, {"strength": float("nan")}, {"strength": float("inf")}],
+)
 def test_refuses_what_is_no_number_of_pixels(options):
     with pytest.raises(ConfigurationError, match="number of pixels above 0"):
         Turbulence(**options)
