@@ -1,35 +1,23 @@
 """Tables of accuracy and confidence on clean and distorted rows: 1, 5, 6, E.1, E.2."""
 
-from functools import cache
-from pathlib import Path
-from typing import Any
-
-import yaml
-
 from benchmarks.paper.evaluation import PARTS
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.finished import evaluations, provenance
 from benchmarks.paper.result import Cell, Result, Row, percent
+from benchmarks.paper.tables.specifications import specifications
 from benchmarks.paper.training import Workspace
-
-
-@cache
-def specifications() -> dict[str, Any]:
-    """Return ``distortions.yaml``."""
-    text = Path(__file__).with_name("distortions.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text))
 
 
 def needs(name: str, seeds: list[int]) -> list[Experiment]:
     """Return the runs of a table."""
-    table = specifications()[name]
+    table = specifications("distortions.yaml")[name]
     variants = dict.fromkeys(row[1] for row in table["rows"])
     return [Experiment(table["dataset"], variant, seed) for seed in seeds for variant in variants]
 
 
 def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     """Return a table from its finished runs."""
-    table = specifications()[name]
+    table = specifications("distortions.yaml")[name]
     rows = []
     for label, variant, state, level, *paper in table["rows"]:
         measured = [e[state] for e in evaluations(table["dataset"], variant, seeds, workspace)]

@@ -1,34 +1,22 @@
 """Table 2: accuracy per level of three data sets, a command for each."""
 
-from functools import cache
-from pathlib import Path
-from typing import Any
-
-import yaml
-
 from benchmarks.paper.evaluation import CLEAN
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.finished import evaluations, provenance
 from benchmarks.paper.result import Cell, Result, Row, percent
+from benchmarks.paper.tables.specifications import specifications
 from benchmarks.paper.training import Workspace
-
-
-@cache
-def specifications() -> dict[str, Any]:
-    """Return ``levels.yaml``."""
-    text = Path(__file__).with_name("levels.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text))
 
 
 def needs(name: str, seeds: list[int]) -> list[Experiment]:
     """Return the runs of a table."""
-    table = specifications()[name]
+    table = specifications("levels.yaml")[name]
     return [Experiment(table["dataset"], variant, seed) for seed in seeds for _, variant, _ in table["rows"]]
 
 
 def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     """Return a table from its finished runs."""
-    table = specifications()[name]
+    table = specifications("levels.yaml")[name]
     rows = []
     for label, variant, paper in table["rows"]:
         measured = [e["calibrated"][CLEAN] for e in evaluations(table["dataset"], variant, seeds, workspace)]
