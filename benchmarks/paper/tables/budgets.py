@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from benchmarks.paper.figures.budgets import draw_budgets
-
 from benchmarks.paper.evaluation import CLEAN
 from benchmarks.paper.experiments import Experiment, budgets
+from benchmarks.paper.figures.budgets import draw_budgets
 from benchmarks.paper.finished import evaluations, provenance
 from benchmarks.paper.result import Cell, Result, Row, percent
 from benchmarks.paper.training import Workspace
