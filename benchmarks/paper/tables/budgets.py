@@ -9,7 +9,7 @@ from benchmarks.paper.finished import evaluations, provenance
 from benchmarks.paper.result import Cell, Result, Row, percent
 from benchmarks.paper.training import Workspace
 
-DATASETS = {"budgets_mnist": "mnist", "budgets_fashion": "fashion_mnist", "budgets_dbpedia": "dbpedia"}
+DATASETS = {"budgets_mnist": "mnist", "budgets_fashion": "fashion_mnist"}
 PARTS = (CLEAN, "distortion_2", "distortion_4")
 KEYS = ("fine/accuracy", "fine/confidence", "coarse/accuracy", "coarse/confidence", "path/accuracy", "path/f1")
 
