@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.paper.markdown import mean
 from benchmarks.paper.result import Result
-from benchmarks.paper.verdict import paired
+from benchmarks.paper.verdict import interval, paired
 
 METHODS = {"end_to_end": "end to end", "traditional": "traditional training"}
 PARTS = {"clean": "clean rows", "distortion_4": "distortion 4"}
@@ -54,7 +54,7 @@ def _of_comparison(result: Result) -> list[str]:
     for level in ("coarse", "fine"):
         for i, column in enumerate(result.columns):
             differences = {
-                row.label.split(": ")[1]: paired(cell.accuracy, [0.0] * len(cell.accuracy))
+                row.label.split(": ")[1]: interval(cell.accuracy)
                 for row in result.rows
                 if row.label.startswith(level) and (cell := row.cells[i]) is not None and "calibrated" not in row.label
             }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from benchmarks.paper.training import write
@@ -12,13 +13,11 @@ from nested_lightning import NestedLightningModule
 from nested_lightning.combination import COMBINATIONS, CombinationRule
 from nested_lightning.loading import load_run
 from nested_lightning.metrics import NestedMetrics
+from nested_lightning.resources import shipped
 
 CLEAN = "clean"
-DISTORTIONS = {
-    f"distortion_{i}": {"class_path": "nested_lightning.robustness.Turbulence", "init_args": {"strength": strength}}
-    for i, strength in enumerate((0.8, 1.0, 1.3, 1.5), start=1)
-}
-"""Appendix F: (S, T) = (1, .8), (1, 1), (1, 1.3), (1, 1.5)."""
+DISTORTIONS = yaml.safe_load(shipped()["recipes/evaluation/distortions.yaml"].read_text())["data"]["distortions"]
+"""Appendix F, as options of the data module by name."""
 PARTS = (CLEAN, *DISTORTIONS)
 
 
@@ -26,12 +25,16 @@ def open_run(folder: Path, source: str | None = None) -> tuple[NestedLightningMo
     """Return the calibrated model of a run, and its test loaders by part: clean, and of images distorted."""
     final = folder / "checkpoints" / "final.ckpt"
     options = {} if source is None else {"source": source}
-    module, data = load_run(final, **options)
-    if len(data.input_shape) == 3:
-        module, data = load_run(final, **options, distortions=DISTORTIONS)
+    module, data = load_run(final, **options, distortions=DISTORTIONS)
     data.setup("test")
-    loaders = data.test_dataloader()
-    return module, dict(zip(PARTS, loaders if isinstance(loaders, list) else [loaders], strict=False))
+    parts = PARTS if len(data.input_shape) == 3 else PARTS[:1]  # the loaders of distorted texts are never asked
+    return module, dict(zip(parts, data.test_dataloader(), strict=False))
+
+
+def all_rows(loader: Any) -> tuple[Tensor, Tensor]:
+    """Return inputs and targets of all batches together."""
+    inputs, target = (torch.cat(column) for column in zip(*loader, strict=True))
+    return inputs, target
 
 
 def open_uncalibrated(folder: Path) -> NestedLightningModule | None:

@@ -1,16 +1,37 @@
 """What finished runs have left."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from torch import Tensor
+
+from benchmarks.paper.evaluation import CLEAN, all_rows, open_run
 from benchmarks.paper.experiments import Experiment
-from benchmarks.paper.training import Workspace, read
+from benchmarks.paper.training import Workspace, read, write
+from nested_lightning import NestedLightningModule
+
+Finder = Callable[[NestedLightningModule, Tensor, Tensor], Any]
+"""From a model, inputs and targets to plain values."""
 
 
 def evaluations(dataset: str, variant: str, seeds: Iterable[int], workspace: Workspace) -> list[Any]:
     """Return the evaluation of each seed's run."""
     folders = [Experiment(dataset, variant, seed).folder(workspace.runs) for seed in seeds]
     return [read(folder / "evaluation.json") for folder in folders]
+
+
+def kept(
+    name: str,
+    find: Callable[[NestedLightningModule, Tensor, Tensor], Any],
+    experiment: Experiment,
+    workspace: Workspace,
+) -> Any:
+    """Return what ``find`` says of a run's model and its clean test rows; it is asked once, and kept beside the run."""
+    file = experiment.folder(workspace.runs) / f"{name}.json"
+    if not file.exists():
+        module, loaders = open_run(file.parent)
+        write(file, find(module, *all_rows(loaders[CLEAN])))
+    return read(file)
 
 
 def provenance(experiments: Iterable[Experiment], workspace: Workspace) -> tuple[dict[str, Any], dict[str, str]]:

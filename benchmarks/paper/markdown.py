@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from benchmarks.paper.result import Cell, Result
-from benchmarks.paper.verdict import paired, verdict
+from benchmarks.paper.verdict import interval, verdict
 
 
 def table(result: Result) -> str:
@@ -40,6 +40,6 @@ def _difference(cell: Cell) -> str:
 
 def difference(values: Sequence[float]) -> str:
     """Return a mean of paired differences with its 95 % interval, in bold where that leaves out 0."""
-    middle, half = paired(values, [0.0] * len(values))
+    middle, half = interval(values)
     text = f"{middle:+.1f}" + (f" ± {half:.1f}" if len(values) > 1 else "")
     return f"**{text}**" if abs(middle) > half else text

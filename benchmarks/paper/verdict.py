@@ -32,10 +32,14 @@ def verdict(cell: Cell, least_spread: float = 0.5) -> str:
 
 
 def paired(ours: Sequence[float], baseline: Sequence[float]) -> tuple[float, float]:
-    """Return the mean difference over seeds and the half-width of its 95 % t-interval; infinite for one seed."""
+    """Return the :func:`interval` of the differences seed by seed."""
+    return interval([a - b for a, b in zip(ours, baseline, strict=True)])
+
+
+def interval(differences: Sequence[float]) -> tuple[float, float]:
+    """Return the mean over seeds and the half-width of its 95 % t-interval; infinite for one seed."""
     from scipy.stats import t
 
-    differences = [a - b for a, b in zip(ours, baseline, strict=True)]
     n = len(differences)
     if n < 2:
         return statistics.mean(differences), float("inf")

@@ -88,7 +88,9 @@ def risk_histogram(log_confidence: Tensor, right: Tensor, known: Tensor) -> Tens
     log_p = log_confidence.detach().to(ACCUMULATOR).clamp(max=0)
     log_odds = (log_p - (-torch.expm1(log_p)).log()).nan_to_num(nan=-LIMIT).clamp(-LIMIT, LIMIT)
     place = ((log_odds + LIMIT) * (BINS / (2 * LIMIT))).long().clamp(max=BINS - 1)
-    return torch.bincount((2 * place + right)[known], minlength=2 * BINS).reshape(BINS, 2)
+    # Not bincount of the known ones: that would wait for the device with every batch.
+    empty = torch.zeros(2 * BINS, dtype=torch.long, device=place.device)
+    return empty.index_add(0, (2 * place + right).flatten(), known.flatten().long()).reshape(BINS, 2)
 
 
 def area_of(counts: Tensor) -> Tensor:

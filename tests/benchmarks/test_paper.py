@@ -123,11 +123,13 @@ def configurations() -> list[Any]:
 
 @pytest.mark.parametrize(("dataset", "variant"), configurations())
 def test_the_command_line_takes_the_options(dataset: str, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NestedCLI, "instantiate_classes", lambda self: None)
+    sources: list[Any] = []
+    monkeypatch.setattr(NestedCLI, "instantiate_classes", lambda self: sources.append(self.config.fit.data.source))
     monkeypatch.setattr(NestedCLI, "_run_subcommand", lambda self, name: None)
     from nested_lightning.cli import main
 
     main(["fit", *Experiment(dataset, variant, 1).options("DATA")])
+    assert len(sources) == 1 and "DATA/" in str(sources[0])
 
 
 def test_verdicts_by_hand() -> None:

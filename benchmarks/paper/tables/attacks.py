@@ -1,15 +1,13 @@
 """Tables 3 and 4: FGSM steps at error rates, and coarser answers when the finest is broken by an attack."""
 
+from functools import partial
 from typing import Any
 
-import torch
-
 from benchmarks.paper.attacks import evaluate_attacks
-from benchmarks.paper.evaluation import CLEAN, open_run
 from benchmarks.paper.experiments import Experiment
-from benchmarks.paper.finished import provenance
+from benchmarks.paper.finished import kept, provenance
 from benchmarks.paper.result import Cell, Result, Row, percent
-from benchmarks.paper.training import Workspace, read, write
+from benchmarks.paper.training import Workspace
 
 METHODS = {"end-to-end": "end_to_end_9000", "nested": "nested"}
 RATES = {
@@ -64,9 +62,4 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
 
 
 def _attacked(experiment: Experiment, workspace: Workspace) -> Any:
-    file = experiment.folder(workspace.runs) / "attacks.json"
-    if not file.exists():
-        module, loaders = open_run(file.parent)
-        images, target = (torch.cat(column) for column in zip(*loaders[CLEAN], strict=True))
-        write(file, evaluate_attacks(module, images, target, seed=experiment.seed))
-    return read(file)
+    return kept("attacks", partial(evaluate_attacks, seed=experiment.seed), experiment, workspace)

@@ -1,8 +1,6 @@
 """Figure F.1: digits under the four distortions; nothing is trained."""
 
-import torch
-
-from benchmarks.paper.evaluation import DISTORTIONS
+from benchmarks.paper.evaluation import DISTORTIONS, all_rows
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.figures.distortions import draw_distortions
 from benchmarks.paper.result import Result
@@ -22,7 +20,7 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     source = str(workspace.data / "mnist")
     data = HierarchicalDataModule(source, "taxonomies/mnist.yaml", distortions=distortions, seed=seeds[0])
     data.setup("test")
-    columns = [[torch.cat(c) for c in zip(*loader, strict=True)] for loader in data.test_dataloader()]
+    columns = [all_rows(loader) for loader in data.test_dataloader()]
     target, names = columns[0][1][:, -1], data.taxonomy.names(data.taxonomy.n_levels - 1)
     first = [int((target == k).nonzero()[0]) for k in range(len(names))]
     titles = ["original", *(called.replace("_", " ") for called in distortions)]

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from benchmarks.paper.evaluation import CLEAN, open_run
+from benchmarks.paper.evaluation import CLEAN, all_rows, open_run
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.figures.embeddings import draw_embeddings
 from benchmarks.paper.finished import provenance
@@ -25,7 +25,7 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     """Return the picture of the first seed's runs."""
     nested, end_to_end = (experiment.folder(workspace.runs) for experiment in needs(name, seeds))
     baseline, loaders = open_run(end_to_end)
-    images, target = (torch.cat(column)[:ROWS] for column in zip(*loaders[CLEAN], strict=True))
+    images, target = (rows[:ROWS] for rows in all_rows(loaders[CLEAN]))
     columns: dict[str, list[Tensor]] = {}
     for level, called in enumerate(baseline.taxonomy.levels):
         module, _ = load_run(nested / "checkpoints" / f"stage-{level + 1}-{called}.ckpt")

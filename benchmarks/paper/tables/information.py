@@ -2,15 +2,12 @@
 
 from typing import Any
 
-import torch
-
-from benchmarks.paper.evaluation import CLEAN, open_run
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.figures.information import draw_information
-from benchmarks.paper.finished import provenance
+from benchmarks.paper.finished import kept, provenance
 from benchmarks.paper.information import evaluate_information
 from benchmarks.paper.result import Cell, Result, Row
-from benchmarks.paper.training import Workspace, read, write
+from benchmarks.paper.training import Workspace
 
 VARIANTS = {"with skip connections": "nested", "without": "no_skip"}
 PAPER = {"with skip connections": 0.37, "without": 0.21}
@@ -45,9 +42,9 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
 
 
 def _estimated(experiment: Experiment, workspace: Workspace) -> Any:
-    file = experiment.folder(workspace.runs) / "information.json"
-    if not file.exists():
-        module, loaders = open_run(file.parent)
-        images = torch.cat([x for x, _ in loaders[CLEAN]])
-        write(file, evaluate_information(module, images, seed=experiment.seed))
-    return read(file)
+    return kept(
+        "information",
+        lambda module, images, _: evaluate_information(module, images, seed=experiment.seed),
+        experiment,
+        workspace,
+    )

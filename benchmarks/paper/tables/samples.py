@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.paper.evaluation import CLEAN, open_run
+from benchmarks.paper.evaluation import CLEAN, all_rows, open_run
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.figures.samples import draw_samples
 from benchmarks.paper.finished import provenance
@@ -28,7 +28,7 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     for experiment in needs(name, seeds):
         module, loaders = open_run(experiment.folder(workspace.runs))
         models["nested" if experiment.variant == "nested" else "end to end"] = module
-    images, target = (torch.cat(column)[:ROWS] for column in zip(*loaders[CLEAN], strict=True))
+    images, target = (rows[:ROWS] for rows in all_rows(loaders[CLEAN]))
     disturbed, called = _disturbance(name, loaders)
     views = {
         title: (x, {method: model.predict(x) for method, model in models.items()})
@@ -46,4 +46,4 @@ def _disturbance(name: str, loaders: dict[str, Any]) -> tuple[Callable[[torch.Te
         from torchvision.transforms.v2 import GaussianBlur
 
         return GaussianBlur(5, 1.5), "blurred"
-    return lambda images: torch.cat([x for x, _ in loaders["distortion_3"]])[: len(images)], "distorted"
+    return lambda images: all_rows(loaders["distortion_3"])[0][: len(images)], "distorted"
