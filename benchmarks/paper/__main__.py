@@ -23,7 +23,8 @@ def main(args: Sequence[str] | None = None) -> None:
     options = _options(args)
     names = [name for name in (COMMANDS if "all" in options.names else options.names) if name != "report"]
     workspace = Workspace(options.data.resolve(), options.runs.resolve(), options.jobs)
-    seeds = {name: list(range(1, (options.seeds or COMMANDS[name].seeds) + 1)) for name in names}
+    first = options.first_seed
+    seeds = {name: list(range(first, first + (options.seeds or COMMANDS[name].seeds))) for name in names}
     try:
         if names and not options.data.is_dir():
             raise NestedLightningError(f"--data {options.data}: there is no such folder; it holds mnist, cifar10, ...")
@@ -71,7 +72,8 @@ def _options(args: Sequence[str] | None) -> argparse.Namespace:
         help="folder of the data sets (default: $NESTED_LIGHTNING_DATA or %(default)s)",
     )
     add("--runs", type=Path, default=Path("runs/paper"), help="folder of the runs (default: %(default)s)")
-    add("--seeds", type=int, help="how many, from 1 on (default: that of each table)")
+    add("--seeds", type=int, help="how many (default: that of each table)")
+    add("--first_seed", type=int, default=1, help="the first of them (default: %(default)s)")
     add("--jobs", type=int, default=2, help="runs at a time, one thread each (default: %(default)s)")
     add("--results", type=Path, default=ROOT / "benchmarks" / "results", help="folder of the JSON files")
     return parser.parse_args(args)

@@ -46,6 +46,7 @@ class Command:
 COMMANDS: dict[str, Command] = {
     "budgets_mnist": Command(budgets.needs, budgets.build),
     "budgets_fashion": Command(budgets.needs, budgets.build),
+    "budgets_dbpedia": Command(budgets.needs, budgets.build, seeds=3),
     "comparison_mnist": Command(comparison.needs, comparison.build),
     "comparison_mnist_others": Command(comparison.needs, comparison.build),
     "comparison_fashion": Command(comparison.needs, comparison.build, seeds=3),

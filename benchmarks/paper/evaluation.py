@@ -1,4 +1,4 @@
-"""``python -m benchmarks.paper.evaluation RUN [SOURCE]``: measure a finished run into ``RUN/evaluation.json``."""
+"""``python -m benchmarks.paper.evaluation RUN SOURCE``: measure a finished run into ``RUN/evaluation.json``."""
 
 import sys
 from pathlib import Path
@@ -21,11 +21,9 @@ DISTORTIONS = yaml.safe_load(shipped()["recipes/evaluation/distortions.yaml"].re
 PARTS = (CLEAN, *DISTORTIONS)
 
 
-def open_run(folder: Path, source: str | None = None) -> tuple[NestedLightningModule, dict[str, Any]]:
-    """Return the calibrated model of a run, and its test loaders by part: clean, and of images distorted."""
-    final = folder / "checkpoints" / "final.ckpt"
-    options = {} if source is None else {"source": source}
-    module, data = load_run(final, **options, distortions=DISTORTIONS)
+def open_run(folder: Path, source: str) -> tuple[NestedLightningModule, dict[str, Any]]:
+    """Return the calibrated model of a run, and the test loaders of ``source`` by part: clean, and images distorted."""
+    module, data = load_run(folder / "checkpoints" / "final.ckpt", source=source, distortions=DISTORTIONS)
     data.setup("test")
     parts = PARTS if len(data.input_shape) == 3 else PARTS[:1]  # the loaders of distorted texts are never asked
     return module, dict(zip(parts, data.test_dataloader(), strict=False))
@@ -43,8 +41,8 @@ def open_uncalibrated(folder: Path) -> NestedLightningModule | None:
     return load_run(stages[-1])[0] if stages else None
 
 
-def evaluate(folder: Path, source: str | None = None) -> dict[str, Any]:
-    """Return the metrics of a run as plain numbers.
+def evaluate(folder: Path, source: str) -> dict[str, Any]:
+    """Return the metrics of a run on the test rows of ``source`` as plain numbers.
 
     Returns:
         ``calibrated`` and ``uncalibrated`` (where it was kept): the metrics by part, keyed as they are logged;
@@ -60,7 +58,8 @@ def evaluate(folder: Path, source: str | None = None) -> dict[str, Any]:
             if model is not None:
                 measured.setdefault(state, {})[part] = _measure(model, model.combination, embeddings, target)
         for name, rule in COMBINATIONS.items() if nested else ():
-            found = _measure(module, rule, embeddings, target)
+            own = rule is module.combination
+            found = measured["calibrated"][part] if own else _measure(module, rule, embeddings, target)
             measured.setdefault("combinations", {}).setdefault(name, {})[part] = found
     return measured
 
@@ -84,5 +83,5 @@ def _measure(
 
 
 if __name__ == "__main__":
-    run, source = Path(sys.argv[1]), "".join(sys.argv[2:])
-    write(run / "evaluation.json", evaluate(run, source or None))
+    run, source = sys.argv[1:]
+    write(Path(run) / "evaluation.json", evaluate(Path(run), source))

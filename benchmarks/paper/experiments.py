@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-MOST_EPOCHS = 60
+MOST_EPOCHS = 200
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,9 @@ class Experiment:
         texts = [settings["all"], _variant(settings, self.variant)]
         return [part for text in texts for part in shlex.split(text.replace("{data}", str(data)))]
 
-    def test_source(self, data: Path) -> str | None:
-        """Return the source to test on, None where it is that of the training."""
-        source = _settings()[self.dataset].get("test")
-        return None if source is None else source.replace("{data}", str(data))
+    def test_source(self, data: Path) -> str:
+        """Return the source to test on; a run may have been trained where the data lay elsewhere."""
+        return str(_settings()[self.dataset]["test"]).replace("{data}", str(data))
 
 
 def budgets(dataset: str) -> dict[str, dict[int, str]]:
@@ -47,13 +46,18 @@ def budgets(dataset: str) -> dict[str, dict[int, str]]:
     return {method: {n: f"{method}_at_{n}" for n in settings["fine"]} for method in settings["methods"]}
 
 
+def beside(dataset: str) -> str:
+    """Return which rows all points of the label-budget curves have beside the fine ones."""
+    return str(_settings()[dataset]["budgets"]["beside"])
+
+
 def _variant(settings: dict[str, Any], variant: str) -> str:
     method, at, n = variant.partition("_at_")
     if not at:
         return str(settings["variants"][variant])
     curve = settings["budgets"]
     epochs = min(MOST_EPOCHS, curve["rows"] // int(n))
-    return str(curve["methods"][method]).replace("{fine}", n).replace("{epochs}", str(epochs))
+    return f"{curve['all']} {curve['methods'][method]}".replace("{fine}", n).replace("{epochs}", str(epochs))
 
 
 @cache

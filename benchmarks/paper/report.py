@@ -53,14 +53,17 @@ def _section(result: Result) -> str:
 
 
 def _seeds(result: Result) -> str:
-    given = len(result.seeds) != COMMANDS[result.name].seeds and result.seeds == list(range(1, len(result.seeds) + 1))
-    return f" --seeds {len(result.seeds)}" if given and result.seeds else ""
+    seeds = result.seeds
+    number = f" --seeds {len(seeds)}" if seeds and len(seeds) != COMMANDS[result.name].seeds else ""
+    return number + (f" --first_seed {seeds[0]}" if seeds and seeds[0] > 1 else "")
 
 
 def _made(result: Result) -> str:
     made = [f"seeds {', '.join(map(str, result.seeds))}"] if result.seeds else []
     seconds = [s for run in result.runs.values() for s in run["seconds"] if s is not None]
     if seconds:
-        made.append(f"{len(seconds)} runs of {statistics.mean(seconds) / 60:.0f} minutes on average, one thread each")
+        devices = " and ".join(sorted({device for run in result.runs.values() for device in run["devices"]}))
+        minutes = statistics.mean(seconds) / 60
+        made.append(f"{len(seconds)} runs of {minutes:.0f} minutes on average, one thread each, on {devices}")
     versions = {name: result.versions[name] for name in ("torch", "lightning") if name in result.versions}
     return "; ".join([*made, ", ".join(f"{name} {version}" for name, version in versions.items())])

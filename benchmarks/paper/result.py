@@ -38,7 +38,7 @@ class Result:
         seeds: of the runs.
         columns: headings of the cells.
         rows: the rows.
-        runs: per variant the options, and wall time in seconds of every seed (None: resumed).
+        runs: per variant the options, and of every seed the wall time in seconds (None: resumed) and the device.
         versions: of the packages that trained, by variant where they differ.
         notes: what a reader must know.
         values: further figures, by names of their own.

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -42,6 +43,11 @@ def versions() -> dict[str, str]:
     """Return the versions that figures may depend on."""
     names = ("torch", "lightning", "torchmetrics", "numpy", "scikit-learn")
     return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
+
+
+def device() -> str:
+    """Return what trains: the recipes take a GPU where there is one."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
 
 
 def complete(experiments: Iterable[Experiment], workspace: Workspace, measured: bool = True) -> None:
@@ -118,10 +124,10 @@ def _complete(experiment: Experiment, workspace: Workspace, measured: bool) -> N
         _call([*fit, "--ckpt_path", "last"], folder)
         # A resumed run has no wall time of its own.
         seconds = None if resumed else round(time.perf_counter() - start)
-        made = {"options": experiment.options("{data}"), "seconds": seconds, "versions": versions()}
+        made = {"options": experiment.options("{data}"), "seconds": seconds, "device": device(), "versions": versions()}
         write(folder / "run.json", made)
     if measured:
-        _call(["benchmarks.paper.evaluation", str(folder), experiment.test_source(workspace.data) or ""], folder)
+        _call(["benchmarks.paper.evaluation", str(folder), experiment.test_source(workspace.data)], folder)
 
 
 def _call(module: list[str], folder: Path) -> None:

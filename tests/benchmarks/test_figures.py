@@ -90,7 +90,7 @@ def test_curves_of_a_level_that_was_not_validated(tmp_path: Path) -> None:
 def made_up(method: int, budget: int, seed: int) -> dict[str, dict[str, float]]:
     """Return figures that differ in every argument."""
     fine = 0.5 + budget / 10000 + method / 20 + seed**2 / 100
-    clean = {"fine/accuracy": fine, "fine/confidence": fine + 0.05 + seed / 100, "path/accuracy": fine - 0.1}
+    clean = {"accuracy": fine, "confidence": fine + 0.05 + seed / 100, "path/accuracy": fine - 0.1}
     return {"clean": clean, "distortion_4": {name: value / 2 for name, value in clean.items()}}
 
 
@@ -100,9 +100,9 @@ def test_budgets_are_means_with_their_spread() -> None:
     figure = saved(draw_budgets(results))
     assert len(figure.axes) == 6 and legend_of(figure) == ["nested", "end to end"]
     measures: list[Any] = [
-        lambda f: f["fine/accuracy"],
+        lambda f: f["accuracy"],
         lambda f: f["path/accuracy"],
-        lambda f: f["fine/confidence"] - f["fine/accuracy"],
+        lambda f: f["confidence"] - f["accuracy"],
     ]
     for panel, (part, measure) in zip(figure.axes, itertools.product(["clean", "distortion_4"], measures), strict=True):
         for i, method in enumerate(methods):
@@ -126,7 +126,7 @@ def test_budgets_are_means_with_their_spread() -> None:
 
 
 def test_gaps_under_all_distortions_have_one_scale() -> None:
-    unsure = {"fine/accuracy": 0.5, "fine/confidence": 0.4, "path/accuracy": 0.5}
+    unsure = {"accuracy": 0.5, "confidence": 0.4, "path/accuracy": 0.5}
     seeds = [{**made_up(0, 100, s), "distortion_2": unsure} for s in range(2)]
     figure = saved(draw_budgets({"nested": {100: seeds}}))
     clean, *distorted = (figure.axes[i].get_ylim() for i in (2, 5, 8))

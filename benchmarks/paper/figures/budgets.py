@@ -16,7 +16,7 @@ _CLEAN = "clean"
 _MARKERS = "osD^vP"
 
 
-def draw_budgets(results: Mapping[str, Mapping[int, Seeds]], level: str = "fine") -> Figure:
+def draw_budgets(results: Mapping[str, Mapping[int, Seeds]]) -> Figure:
     """Draw accuracy, whole paths and the gap between confidence and accuracy against the number of fine labels.
 
     A row of panels for each part of the test data; lines are means over seeds, bands their standard deviation. Both
@@ -24,14 +24,13 @@ def draw_budgets(results: Mapping[str, Mapping[int, Seeds]], level: str = "fine"
 
     Args:
         results: by method (6 at most), by number of fine labels, for each seed: by part of the test data (``clean``
-            and such as ``distortion_2``) the figures, as shares, under ``LEVEL/accuracy``, ``LEVEL/confidence`` and
+            and such as ``distortion_2``) the figures of the finest level, as shares, under ``accuracy``, ``confidence`` and
             ``path/accuracy``.
-        level: the finest level.
     """
     measures: dict[str, Callable[[Figures], float]] = {
-        f"{level} accuracy": lambda f: f[f"{level}/accuracy"],
+        "accuracy, finest level": lambda f: f["accuracy"],
         "accuracy of the whole path": lambda f: f["path/accuracy"],
-        f"{level} confidence − accuracy": lambda f: f[f"{level}/confidence"] - f[f"{level}/accuracy"],
+        "confidence − accuracy": lambda f: f["confidence"] - f["accuracy"],
     }
     budgets = sorted({budget for by_budget in results.values() for budget in by_budget})
     parts = list(next(iter(next(iter(results.values())).values()))[0])
@@ -51,7 +50,7 @@ def draw_budgets(results: Mapping[str, Mapping[int, Seeds]], level: str = "fine"
         panel.set_title(title, fontsize=11)
     for panel in grid[-1]:
         panel.set_xscale("log")
-        panel.set_xlabel(f"rows with a {level} label")
+        panel.set_xlabel("rows with a finest label")
         panel.set_xticks(budgets, [f"{budget / 1000:g}k" if budget >= 1000 else f"{budget}" for budget in budgets])
         panel.xaxis.set_minor_locator(NullLocator())
     handles, labels = grid[0][0].get_legend_handles_labels()

@@ -1,17 +1,17 @@
 """Label-budget curves: accuracy, confidence and whole paths against the number of fine labels. Not in the paper."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.paper.evaluation import CLEAN
-from benchmarks.paper.experiments import Experiment, budgets
+from benchmarks.paper.experiments import Experiment, beside, budgets
 from benchmarks.paper.figures.budgets import draw_budgets
 from benchmarks.paper.finished import evaluations, provenance
 from benchmarks.paper.result import Cell, Result, Row, percent
 from benchmarks.paper.training import Workspace
 
-DATASETS = {"budgets_mnist": "mnist", "budgets_fashion": "fashion_mnist"}
+DATASETS = {"budgets_mnist": "mnist", "budgets_fashion": "fashion_mnist", "budgets_dbpedia": "dbpedia"}
 PARTS = (CLEAN, "distortion_2", "distortion_4")
-KEYS = ("fine/accuracy", "fine/confidence", "coarse/accuracy", "coarse/confidence", "path/accuracy", "path/f1")
 
 
 def needs(name: str, seeds: list[int]) -> list[Experiment]:
@@ -23,29 +23,30 @@ def needs(name: str, seeds: list[int]) -> list[Experiment]:
 def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     """Return the curves as a table of fine accuracy and confidence, all their figures, and the picture."""
     dataset = DATASETS[name]
+    runs, versions = provenance(needs(name, seeds), workspace)
     curves: dict[str, dict[int, list[Any]]] = {}
     rows = []
     for method, variants in budgets(dataset).items():
         for n, variant in variants.items():
             measured = [e["calibrated"] for e in evaluations(dataset, variant, seeds, workspace)]
             curves.setdefault(method, {})[n] = [
-                {part: {key: seed[part][key] for key in KEYS} for part in PARTS if part in seed} for seed in measured
+                {part: _figures(seed[part]) for part in PARTS if part in seed} for seed in measured
             ]
+            parts = list(curves[method][n][0])
             cells: list[Cell | None] = [
-                Cell(
-                    percent([m[part]["fine/accuracy"] for m in measured]),
-                    percent([m[part]["fine/confidence"] for m in measured]),
-                )
-                for part in PARTS
+                Cell(*(percent([seed[part][key] for seed in curves[method][n]]) for key in ("accuracy", "confidence")))
+                for part in parts
             ]
             rows.append(Row(f"{method.replace('_', ' ')}, {n:,} fine labels", cells))
-    title = f"Label budgets, {dataset}: 10,000 rows labelled coarse and 2,000 middle beside the fine ones"
-    columns = ["Original", "Distortion 2", "Distortion 4"]
-    runs, versions = provenance(needs(name, seeds), workspace)
+    title = f"Label budgets, {dataset}: {beside(dataset)} beside the fine ones"
+    columns = [{CLEAN: "Original"}.get(part, part.replace("_", " ").capitalize()) for part in parts]
+    notes = ["Accuracy and confidence of the finest level, calibrated and combined."]
     pictures = {name: draw_budgets(curves)}
-    notes = [
-        "With 100 fine labels an epoch has four steps, and six epochs without improvement end a stage: end-to-end "
-        "training may stop before it has learned anything, at an accuracy near 10 %. Where its spread is large this "
-        "has happened to a seed, and the baseline is weaker than it need be."
-    ]
     return Result(name, title, seeds, columns, rows, runs, versions, notes, curves, pictures)
+
+
+def _figures(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the figures of the finest level, which is logged last, and of whole paths."""
+    *_, finest = (key.removesuffix("/accuracy") for key in metrics if key.endswith("/accuracy") and "path" not in key)
+    figures = {name: metrics[f"{finest}/{name}"] for name in ("accuracy", "confidence")}
+    return {**figures, "path/accuracy": metrics["path/accuracy"], "path/f1": metrics["path/f1"]}

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from benchmarks.paper.evaluation import CLEAN, all_rows, open_run
+from benchmarks.paper.evaluation import CLEAN, all_rows
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.figures.embeddings import draw_embeddings
-from benchmarks.paper.finished import provenance
+from benchmarks.paper.finished import opened, provenance
 from benchmarks.paper.result import Result
 from benchmarks.paper.training import Workspace
 from nested_lightning.loading import load_run
@@ -23,12 +23,12 @@ def needs(name: str, seeds: list[int]) -> list[Experiment]:
 @torch.no_grad()
 def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     """Return the picture of the first seed's runs."""
-    nested, end_to_end = (experiment.folder(workspace.runs) for experiment in needs(name, seeds))
-    baseline, loaders = open_run(end_to_end)
+    nested, end_to_end = needs(name, seeds)
+    baseline, loaders = opened(end_to_end, workspace)
     images, target = (rows[:ROWS] for rows in all_rows(loaders[CLEAN]))
     columns: dict[str, list[Tensor]] = {}
     for level, called in enumerate(baseline.taxonomy.levels):
-        module, _ = load_run(nested / "checkpoints" / f"stage-{level + 1}-{called}.ckpt")
+        module, _ = load_run(nested.folder(workspace.runs) / "checkpoints" / f"stage-{level + 1}-{called}.ckpt")
         columns[f"stage {called}"] = module.network.embed(images, up_to=level)
     columns["end to end"] = baseline.network.embed(images)
     title = "Figure G.1: MNIST, embeddings of the test rows (t-SNE)"

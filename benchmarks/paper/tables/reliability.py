@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from benchmarks.paper.evaluation import open_run, open_uncalibrated
+from benchmarks.paper.evaluation import open_uncalibrated
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.figures.reliability import draw_reliability
-from benchmarks.paper.finished import provenance
+from benchmarks.paper.finished import opened, provenance
 from benchmarks.paper.result import Result
 from benchmarks.paper.training import Workspace
 from nested_lightning.metrics.functional import reliability_bins
@@ -22,9 +22,10 @@ def needs(name: str, seeds: list[int]) -> list[Experiment]:
 
 def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     """Return the picture of the first seed's run."""
-    folder = Experiment("mnist", "nested", seeds[0]).folder(workspace.runs)
-    module, loaders = open_run(folder)
-    states = {"before calibration": open_uncalibrated(folder) or module, "after calibration": module}
+    (experiment,) = needs(name, seeds)
+    module, loaders = opened(experiment, workspace)
+    uncalibrated = open_uncalibrated(experiment.folder(workspace.runs))
+    states = {"before calibration": uncalibrated or module, "after calibration": module}
     bins: dict[str, dict[str, Tensor]] = {}
     for part, called in PARTS.items():
         for state, model in states.items():

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.paper.evaluation import CLEAN, all_rows, open_run
+from benchmarks.paper.evaluation import CLEAN, all_rows
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.figures.samples import draw_samples
-from benchmarks.paper.finished import provenance
+from benchmarks.paper.finished import opened, provenance
 from benchmarks.paper.result import Result
 from benchmarks.paper.training import Workspace
 
@@ -26,7 +26,7 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     """Return the picture: rows drawn at random of the first test rows."""
     models = {}
     for experiment in needs(name, seeds):
-        module, loaders = open_run(experiment.folder(workspace.runs))
+        module, loaders = opened(experiment, workspace)
         models["nested" if experiment.variant == "nested" else "end to end"] = module
     images, target = (rows[:ROWS] for rows in all_rows(loaders[CLEAN]))
     disturbed, called = _disturbance(name, loaders)
