@@ -24,8 +24,8 @@ def draw_budgets(results: Mapping[str, Mapping[int, Seeds]]) -> Figure:
 
     Args:
         results: by method (6 at most), by number of fine labels, for each seed: by part of the test data (``clean``
-            and such as ``distortion_2``) the figures of the finest level, as shares, under ``accuracy``, ``confidence`` and
-            ``path/accuracy``.
+            and such as ``distortion_2``) the figures of the finest level, as shares, under ``accuracy`` and
+            ``confidence``, and ``path/accuracy``.
     """
     measures: dict[str, Callable[[Figures], float]] = {
         "accuracy, finest level": lambda f: f["accuracy"],
