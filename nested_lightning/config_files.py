@@ -7,6 +7,7 @@ import yaml
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.resources import resource
+from nested_lightning.yaml_nodes import compose
 
 
 class ConfigFile(NamedTuple):
@@ -76,7 +77,7 @@ def _line(node: yaml.Node, parts: Sequence[str]) -> int | None:
 def _read(path: str) -> yaml.Node:
     try:
         with open(path, encoding="utf-8-sig") as file:
-            root = yaml.compose(file, Loader=yaml.SafeLoader)
+            root = compose(file.read(), yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""

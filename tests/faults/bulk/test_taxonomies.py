@@ -134,10 +134,12 @@ yaml_values = st.recursive(
 
 
 @bulk(1000, levels=mostly(st.lists(few_names, min_size=2, max_size=4, unique=True), yaml_values), tree=yaml_values,
-      form=mostly(st.sampled_from(["tree", "leaves"]), names), cut=st.none() | st.integers(0, 60),
+      form=mostly(st.sampled_from(["tree", "leaves"]), names), depth=mostly(st.just(0), st.integers(0, 3000)),
+      cut=st.none() | st.integers(0, 60),
       noise=mostly(st.just(""), st.text(max_size=5)))  # fmt: skip
-def test_yaml(file: File, levels: Any, tree: Any, form: str, cut: int | None, noise: str) -> bool:
+def test_yaml(file: File, levels: Any, tree: Any, form: str, depth: int, cut: int | None, noise: str) -> bool:
     text = yaml.dump({"levels": levels, form: tree}, allow_unicode=True, sort_keys=False)
+    text += f"{noise}: {'[' * depth}{']' * depth}\n" if depth else ""
     if cut is not None and noise:
         text = text[:cut] + noise + text[cut:]
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -149,6 +151,23 @@ def test_yaml(file: File, levels: Any, tree: Any, form: str, cut: int | None, no
     assert is_tree(list(made.levels), list(made.short_leaves))
     made.to_yaml(file)
     assert Taxonomy.from_yaml(file) == made
+    return True
+
+
+@bulk(300, anchors=st.integers(1, 40), uses=st.integers(1, 12), itself=mostly(st.just(False), st.just(True)))
+def test_aliases(file: File, anchors: int, uses: int, itself: bool) -> bool:
+    """A tree in which all classes of a level have the same branches below, by reference."""
+    lines = [f"levels: [{', '.join(f'l{i}' for i in range(anchors + 2))}]", "tree:"]
+    lines += [f"  k0: &a0 [{', '.join('*a0' if itself else f'n{i}' for i in range(uses))}]"]
+    lines += [f"  k{n}: &a{n} {{{', '.join(f'm{i}: *a{n - 1}' for i in range(uses))}}}" for n in range(1, anchors)]
+    file.write_text("\n".join([*lines, "  k: {k: " + "{k: " * (anchors - 1) + "*a0" + "}" * anchors]), encoding="utf-8")
+    made = attempt(Taxonomy.from_yaml, file)
+    written_out = sum((anchors - n) * uses ** (n + 1) for n in range(anchors))
+    if refused(made):
+        assert "line" in str(made)
+        assert itself or written_out > 20_000
+        return False
+    assert made.sizes[-1] == sum(uses ** (n + 1) for n in range(anchors)) + uses
     return True
 
 
