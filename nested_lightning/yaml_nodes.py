@@ -22,7 +22,7 @@ def compose(text: str, loader: Any) -> yaml.Node | None:
 
 def _refuse_bombs(text: str, loader: Any) -> None:
     """Go through the events of a text, which come one after the other however they are nested."""
-    sizes: dict[str, int] = {}  # values below each anchor, aliases in it written out
+    sizes: dict[str | None, int] = {}  # values below each anchor, aliases in it written out
     above: list[tuple[str | None, int]] = []  # per open list or mapping its anchor, and the values before it
     total = from_aliases = 0
     for event in yaml.parse(text, Loader=loader):
@@ -31,7 +31,6 @@ def _refuse_bombs(text: str, loader: Any) -> None:
             sizes |= {anchor: total - before} if anchor else {}
         elif isinstance(event, yaml.CollectionStartEvent):
             above.append((event.anchor, total))
-            sizes.pop(event.anchor, None)  # not known before its end
             total += 1
         elif isinstance(event, yaml.ScalarEvent):
             total += 1

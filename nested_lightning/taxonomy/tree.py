@@ -173,16 +173,19 @@ def unknown_label(label: object, level: str | None, known: Iterable[str]) -> Tax
 
 def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:
     names = (levels,) if isinstance(levels, str) or not isinstance(levels, Sequence) else tuple(levels)
-    if not 2 <= len(names) <= MOST_LEVELS:
+    if len(names) < 2:
         raise TaxonomyError(
-            f"expected 2 to {MOST_LEVELS} level names, coarse to fine, such as ['coarse', 'fine'], came "
-            f"{list(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+            f"expected at least 2 level names, coarse to fine, such as ['coarse', 'fine'], came {list(names)}"
+        )
+    if len(names) > MOST_LEVELS:
+        raise TaxonomyError(
+            f"expected at most {MOST_LEVELS} level names, came {len(names)}: {list(names[:5])} and so on"
         )
     for position, name in enumerate(names):
         if not is_name(name):
             raise TaxonomyError(
-                f"the name of level {position} must be a text in Unicode and not empty, came {name!r}. Level names "
-                "are used in logs and files: give each level one"
+                f"the name of level {position} must be a text and not empty, came {name!r}. Level names are "
+                "used in logs and files: give each level one"
             )
         if name in names[:position]:
             raise TaxonomyError(f"the level name '{name}' is given twice: {list(names)}. Rename one of them")
@@ -220,8 +223,8 @@ def _checked_leaves(levels: tuple[str, ...], leaves: Iterable[Sequence[str]]) ->
 def _checked_path(levels: tuple[str, ...], given: Sequence[str]) -> Path:
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise TaxonomyError(
-            f"expected the path of a leaf as a sequence of names such as ('animal', 'cat'), came {given!r:.60}. For "
-            "paths written as text use Taxonomy.from_paths"
+            f"expected the path of a leaf as a sequence of names such as ('animal', 'cat'), came "
+            f"{'the text ' * isinstance(given, str)}{given!r:.60}. For paths written as text use Taxonomy.from_paths"
         )
     path = tuple(given)
     if not 1 <= len(path) <= len(levels):

@@ -102,8 +102,11 @@ def test_a_column_of_numbered_labels(tree: Any, numbers: list[int | None]) -> bo
     taxonomy = Taxonomy(*tree)
     names = ["/".join(path) for path in taxonomy.short_leaves]
     features = datasets.Features({"label": datasets.ClassLabel(names=names)})
-    rows = datasets.Dataset(datasets.arrow_dataset.InMemoryTable(
-        pa.table({"label": pa.array(numbers, pa.int64())}, schema=features.arrow_schema)))  # fmt: skip
+    rows = datasets.Dataset(
+        datasets.arrow_dataset.InMemoryTable(
+            pa.table({"label": pa.array(numbers, pa.int64())}, schema=features.arrow_schema)
+        )
+    )
     targets = attempt(LabelledSource(rows, taxonomy, "label").targets, "train")
     if refused(targets):
         return False
@@ -137,8 +140,16 @@ def test_level_columns(tree: Any, data: st.DataObject) -> bool:
     return True
 
 
-@bulk(1000, rows=st.lists(st.lists(mostly(few_names, st.sampled_from([None, "", "a/b", "é", "\x00"])), min_size=3,
-      max_size=3), min_size=1, max_size=8), gaps=st.booleans(), repeated=st.booleans())  # fmt: skip
+@bulk(
+    1000,
+    rows=st.lists(
+        st.lists(mostly(few_names, st.sampled_from([None, "", "a/b", "é", "\x00"])), min_size=3, max_size=3),
+        min_size=1,
+        max_size=8,
+    ),
+    gaps=st.booleans(),
+    repeated=st.booleans(),
+)
 def test_a_taxonomy_of_columns(rows: list[list[Any]], gaps: bool, repeated: bool) -> bool:
     rows = [[f"{i}{name}" if name and not gaps else name for i, name in enumerate(row)] for row in rows]
     columns = {f"l{i}": list(column) for i, column in enumerate(zip(*rows, strict=True))}
@@ -171,8 +182,13 @@ def digits() -> datasets.Dataset:
 amounts = st.integers(-2, 80) | st.floats(0, 1) | st.floats() | st.none()
 
 
-@bulk(800, budgets=st.none() | st.lists(st.integers(0, 25) | st.sampled_from([-1, 2**40]), max_size=4),
-      validation=amounts.filter(lambda n: n is not None), test=amounts, seed=st.integers(-5, 2**70))  # fmt: skip
+@bulk(
+    800,
+    budgets=st.none() | st.lists(st.integers(0, 25) | st.sampled_from([-1, 2**40]), max_size=4),
+    validation=amounts.filter(lambda n: n is not None),
+    test=amounts,
+    seed=st.integers(-5, 2**70),
+)
 def test_parts(digits: datasets.Dataset, budgets: Any, validation: Any, test: Any, seed: int) -> bool:
     leaves = [["even" if int(d) % 2 == 0 else "odd", d] for d in "0123456789"]
     taxonomy = Taxonomy(["parity", "digit"], leaves)

@@ -1,6 +1,7 @@
 """Taxonomies of every kind of input: as a slow loop has them, or refused by a TaxonomyError."""
 
 import copy
+from itertools import pairwise
 from pathlib import Path as File
 from typing import Any
 
@@ -36,8 +37,11 @@ def check(taxonomy: Taxonomy, levels: list[str], leaves: list[Any]) -> None:
         assert depth is None or taxonomy.short_leaves[taxonomy.index(leaf)] == leaf[:depth]
 
 
-@bulk(1200, levels=st.lists(mostly(names, anything), max_size=4), leaves=st.lists(
-    mostly(st.lists(mostly(few_names | names, anything), max_size=4), anything), max_size=12))  # fmt: skip
+@bulk(
+    1200,
+    levels=st.lists(mostly(names, anything), max_size=4),
+    leaves=st.lists(mostly(st.lists(mostly(few_names | names, anything), max_size=4), anything), max_size=12),
+)
 def test_any_lists(levels: Any, leaves: Any) -> bool:
     made = attempt(Taxonomy, levels, leaves)
     assert attempt(Taxonomy.from_dict, {"levels": levels, "leaves": leaves}) == made or refused(made)
@@ -78,8 +82,11 @@ def test_large(file: File, tree: tuple[list[str], list[Any]]) -> bool:
     return True
 
 
-@bulk(600, edges=st.lists(st.tuples(mostly(names, anything), mostly(names | st.none(), anything)), max_size=12)
-      | st.lists(anything, max_size=3))  # fmt: skip
+@bulk(
+    600,
+    edges=st.lists(st.tuples(mostly(names, anything), mostly(names | st.none(), anything)), max_size=12)
+    | st.lists(anything, max_size=3),
+)
 def test_pairs(edges: Any) -> bool:
     made = attempt(Taxonomy.from_parents, edges)
     if refused(made):
@@ -88,14 +95,17 @@ def test_pairs(edges: Any) -> bool:
     parents = dict(edges)
     for path in made.short_leaves:
         assert parents[path[-1]] == (path[-2] if len(path) > 1 else None) or path[:-1] == ()
-        for above, below in zip(path, path[1:], strict=False):
+        for above, below in pairwise(path):
             assert parents[below] == above
     assert {name for path in made.short_leaves for name in path} == {n for e in edges for n in e if n is not None}
     return True
 
 
-@bulk(600, paths=st.lists(mostly(st.lists(few_names | names, min_size=1, max_size=5).map("/".join), anything),
-      max_size=10), separator=mostly(st.sampled_from(["/", ".", "ab"]), anything))  # fmt: skip
+@bulk(
+    600,
+    paths=st.lists(mostly(st.lists(few_names | names, min_size=1, max_size=5).map("/".join), anything), max_size=10),
+    separator=mostly(st.sampled_from(["/", ".", "ab"]), anything),
+)
 def test_paths(paths: Any, separator: Any) -> bool:
     made = attempt(Taxonomy.from_paths, paths, None, separator)
     if refused(made):
@@ -133,10 +143,15 @@ yaml_values = st.recursive(
 )
 
 
-@bulk(1000, levels=mostly(st.lists(few_names, min_size=2, max_size=4, unique=True), yaml_values), tree=yaml_values,
-      form=mostly(st.sampled_from(["tree", "leaves"]), names), depth=mostly(st.just(0), st.integers(0, 3000)),
-      cut=st.none() | st.integers(0, 60),
-      noise=mostly(st.just(""), st.text(max_size=5)))  # fmt: skip
+@bulk(
+    1000,
+    levels=mostly(st.lists(few_names, min_size=2, max_size=4, unique=True), yaml_values),
+    tree=yaml_values,
+    form=mostly(st.sampled_from(["tree", "leaves"]), names),
+    depth=mostly(st.just(0), st.integers(0, 3000)),
+    cut=st.none() | st.integers(0, 60),
+    noise=mostly(st.just(""), st.text(max_size=5)),
+)
 def test_yaml(file: File, levels: Any, tree: Any, form: str, depth: int, cut: int | None, noise: str) -> bool:
     text = yaml.dump({"levels": levels, form: tree}, allow_unicode=True, sort_keys=False)
     text += f"{noise}: {'[' * depth}{']' * depth}\n" if depth else ""

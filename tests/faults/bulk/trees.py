@@ -7,8 +7,28 @@ from hypothesis import strategies as st
 
 Path = tuple[str, ...]
 
-ODD_TEXTS = ["", " ", "\n", "a/b", "/", "null", "~", "no", "1", "1.0", "2024-01-01", "- x", "a: b", "#", "'", '"', "\x00",
-             "\x85", "\u2028", "\ufeff", "\ud800", "e\u0301", "é", "这", "🦉", "\u202e", "&a", "*a", "!!x", "%", "<<"]  # fmt: skip
+YAMLISH = [
+    "a/b",
+    "/",
+    "null",
+    "~",
+    "no",
+    "1",
+    "1.0",
+    "2024-01-01",
+    "- x",
+    "a: b",
+    "#",
+    "'",
+    '"',
+    "&a",
+    "*a",
+    "!!x",
+    "%",
+    "<<",
+]
+UNUSUAL = ["", " ", "\n", "\x00", "\x85", "\u2028", "\ufeff", "\ud800", "e\u0301", "é", "这", "🦉", "\u202e"]
+ODD_TEXTS = [*YAMLISH, *UNUSUAL]
 NO_TEXTS = [None, 0, 1, -1, True, 1.0, 2.5, float("nan"), float("inf"), b"a", ("a",), 10**30, frozenset()]
 few_names = st.sampled_from("abc")
 names = few_names | st.sampled_from(ODD_TEXTS) | st.text(min_size=1, max_size=8)
