@@ -23,6 +23,11 @@ class Configs(NamedTuple):
     args: list[str]
     files: list[ConfigFile]
 
+    def words(self) -> set[str]:
+        """Return every value in the arguments and the files."""
+        given = {word for argument in self.args for word in (argument, argument.partition("=")[2])}
+        return given.union(*(_words(file.root) for file in self.files))
+
     def locate(self, key: str) -> str:
         """Return ``"FILE, line N: "`` for a dotted key, of the last file that has it.
 
@@ -62,6 +67,17 @@ def open_configs(args: Sequence[str]) -> Configs:
 
 def _parts(key: str) -> list[str]:
     return [part for part in key.split(".") if part and part != "init_args"]
+
+
+def _words(node: yaml.Node) -> Iterator[str]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node.value
+    elif isinstance(node, yaml.MappingNode):
+        for _, value in node.value:
+            yield from _words(value)
+    else:
+        for item in node.value:
+            yield from _words(item)
 
 
 def _line(node: yaml.Node, parts: Sequence[str]) -> int | None:

@@ -1,5 +1,6 @@
 """A finished run in Python: the model and its data from a checkpoint, as the command line would build them."""
 
+from collections.abc import Collection
 from os import PathLike
 from typing import Any
 
@@ -8,6 +9,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_s
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.errors import CheckpointError, ConfigurationError
+from nested_lightning.foreign import refuse_foreign
 from nested_lightning.module import NestedLightningModule
 
 
@@ -15,6 +17,7 @@ def load_run(
     path: str | PathLike[str],
     model_class: type[NestedLightningModule] = NestedLightningModule,
     data_class: type[HierarchicalDataModule] = HierarchicalDataModule,
+    trusted: Collection[str] = (),
     **data: Any,
 ) -> tuple[NestedLightningModule, HierarchicalDataModule]:
     """Return the model of a checkpoint that the command line has written, ready to answer, and its data.
@@ -23,16 +26,19 @@ def load_run(
         path: such as ``RUN/checkpoints/final.ckpt``.
         model_class: the subclass that the run was started with.
         data_class: as ``model_class``.
+        trusted: import paths of classes of your own that the run's options name, such as ``"my_project.Encoder"``;
+            others than those of nested_lightning, torch and torchvision are not imported unless they are here.
         **data: options of the data that differ from the run's, such as ``source``.
 
     Returns:
         The module in evaluation mode on the CPU, and the data module; the data are read at their first use.
 
     Raises:
-        CheckpointError: no checkpoint, a damaged one, or one that was not written by the command line.
+        CheckpointError: no checkpoint, a damaged one, one that was not written by the command line, or one that names
+            classes that are not trusted.
         ConfigurationError: ``data`` has an option that there is not.
     """
-    checkpoint = AtomicCheckpointIO().load_checkpoint(path, map_location="cpu", weights_only=True)
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path, map_location="cpu")
     if not {"model", "data"} <= checkpoint.get("config", {}).keys():
         raise CheckpointError(
             f"{path} does not hold the options of its model and data, as it was not written by the command line: build "
@@ -40,6 +46,7 @@ def load_run(
         )
     options = {key: checkpoint["config"][key] for key in ("model", "data")}
     options["data"]["taxonomy"] = options["model"]["taxonomy"] = checkpoint["taxonomy"]
+    refuse_foreign(options, trusted, path)
     options["data"] |= data
     built = _build(options, model_class, data_class)
     built.model.load_state_dict(checkpoint["state_dict"])
