@@ -29,7 +29,7 @@ from nested_lightning.callbacks import (
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
 from nested_lightning.config_files import Configs, open_configs
 from nested_lightning.data import HierarchicalDataModule
-from nested_lightning.errors import ConfigurationError, NestedLightningError
+from nested_lightning.errors import ConfigurationError, mistake_behind
 from nested_lightning.foreign import refuse_foreign
 from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
 from nested_lightning.module import NestedLightningModule, as_nested
@@ -166,7 +166,7 @@ def main(
         with quietly():
             _run(arguments, model_class, data_class)
     except Exception as error:
-        mistake = _mistake(error)
+        mistake = mistake_behind(error, MisconfigurationException)
         if mistake is None:
             raise
         print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
@@ -215,13 +215,6 @@ def warn_of_other_command() -> None:
             "it is updated: use 'nested-lightning' instead",
             file=sys.stderr,
         )
-
-
-def _mistake(error: BaseException | None) -> BaseException | None:
-    """Return the user's mistake behind an exception: jsonargparse wraps what fails in building a class."""
-    while error is not None and not isinstance(error, (NestedLightningError, MisconfigurationException)):
-        error = error.__cause__
-    return error
 
 
 def _with_checkpoint_config(configs: Configs) -> list[str]:

@@ -8,7 +8,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_s
 
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
 from nested_lightning.data import HierarchicalDataModule
-from nested_lightning.errors import CheckpointError, ConfigurationError
+from nested_lightning.errors import CheckpointError, ConfigurationError, NestedLightningError, mistake_behind
 from nested_lightning.foreign import refuse_foreign
 from nested_lightning.module import NestedLightningModule
 
@@ -39,19 +39,25 @@ def load_run(
         ConfigurationError: ``data`` has an option that there is not.
     """
     checkpoint = AtomicCheckpointIO().load_checkpoint(path, map_location="cpu")
-    if not {"model", "data"} <= checkpoint.get("config", {}).keys():
+    config = checkpoint.get("config")
+    if not (isinstance(config, dict) and all(isinstance(config.get(key), dict) for key in ("model", "data"))):
         raise CheckpointError(
             f"{path} does not hold the options of its model and data, as it was not written by the command line: build "
             "both in Python and load its weights into the model (load_state_dict)"
         )
-    options = {key: checkpoint["config"][key] for key in ("model", "data")}
-    options["data"]["taxonomy"] = options["model"]["taxonomy"] = checkpoint["taxonomy"]
+    options = {key: config[key] for key in ("model", "data")}
+    options["data"]["taxonomy"] = options["model"]["taxonomy"] = checkpoint.get("taxonomy")
     refuse_foreign(options, trusted, path)
     options["data"] |= data
     built = _build(options, model_class, data_class)
-    built.model.load_state_dict(checkpoint["state_dict"])
-    if (state := checkpoint.get(type(built.data).__qualname__)) is not None:
-        built.data.load_state_dict(state)
+    try:
+        built.model.load_state_dict(checkpoint["state_dict"])
+        if (state := checkpoint.get(type(built.data).__qualname__)) is not None:
+            built.data.load_state_dict(state)
+    except NestedLightningError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path} was changed after it was written: its parts do not fit ({error})") from error
     return built.model.eval(), built.data
 
 
@@ -66,5 +72,8 @@ def _build(
         parsed = parser.parse_object(options)
     except ArgumentError as error:
         raise ConfigurationError(f"the options of the run, with those given, cannot be used: {error}") from error
-    built: Namespace = parser.instantiate_classes(parsed)
+    try:
+        built: Namespace = parser.instantiate_classes(parsed)
+    except Exception as error:
+        raise mistake_behind(error) or error from error
     return built
