@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import PurePath
@@ -27,9 +27,10 @@ from nested_lightning.callbacks import (
     TemperatureScaling,
 )
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
-from nested_lightning.config_files import open_configs
+from nested_lightning.config_files import Configs, open_configs
 from nested_lightning.data import HierarchicalDataModule
-from nested_lightning.errors import ConfigurationError, NestedLightningError
+from nested_lightning.errors import ConfigurationError, mistake_behind
+from nested_lightning.foreign import refuse_foreign
 from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.quiet import quietly
@@ -38,6 +39,7 @@ from nested_lightning.taxonomy_command import taxonomy_command
 from nested_lightning.usage import ShortHelp, explain
 
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")
+_CHECKPOINT_OPTIONS = ("seed_everything", "model", "data")
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
 Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
 Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help."""
@@ -73,7 +75,7 @@ class SaveRunConfig(SaveConfigCallback):
     def _options(self) -> dict[str, Any]:
         """The options that a checkpoint holds; dumping them at every save would take 90 ms each time."""
         options = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
-        return {key: options[key] for key in ("seed_everything", "model", "data") if key in options}
+        return {key: options[key] for key in _CHECKPOINT_OPTIONS if key in options}
 
 
 class NestedCLI(LightningCLI):
@@ -94,7 +96,7 @@ class NestedCLI(LightningCLI):
             sys.exit(2)
         configs = open_configs(args)
         try:
-            self.config = parser.parse_args(_with_checkpoint_config(configs.args))
+            self.config = parser.parse_args(_with_checkpoint_config(configs))
         except (ArgumentError, OmegaConfBaseException, yaml.YAMLError) as error:
             known = self._subcommand_parsers.get(args[0], parser)
             raise ConfigurationError(explain(str(error), known, configs)) from error
@@ -115,7 +117,7 @@ class NestedCLI(LightningCLI):
                 f"{self.subcommand} needs a trained model: add --ckpt_path RUN/checkpoints/final.ckpt"
             )
         if path not in (None, "last"):
-            AtomicCheckpointIO().load_checkpoint(path, weights_only=True)
+            AtomicCheckpointIO().load_checkpoint(path)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         options = self._get(self.config_init, "trainer", default={})
@@ -164,7 +166,7 @@ def main(
         with quietly():
             _run(arguments, model_class, data_class)
     except Exception as error:
-        mistake = _mistake(error)
+        mistake = mistake_behind(error, MisconfigurationException)
         if mistake is None:
             raise
         print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
@@ -215,27 +217,22 @@ def warn_of_other_command() -> None:
         )
 
 
-def _mistake(error: BaseException | None) -> BaseException | None:
-    """Return the user's mistake behind an exception: jsonargparse wraps what fails in building a class."""
-    while error is not None and not isinstance(error, (NestedLightningError, MisconfigurationException)):
-        error = error.__cause__
-    return error
-
-
-def _with_checkpoint_config(args: list[str]) -> list[str]:
+def _with_checkpoint_config(configs: Configs) -> list[str]:
     """Put a checkpoint's own options before the others, so that it can be used without its recipe."""
+    args = configs.args
     if args[0] not in _SUBCOMMANDS[1:]:
         return args
     for i, argument in enumerate(args):
         name, _, value = argument.partition("=")
         if name == "--ckpt_path" and (path := value or "".join(args[i + 1 : i + 2])):
-            return [args[0], f"--config={_checkpoint_config(path)}", *args[1:]]
+            return [args[0], f"--config={_checkpoint_config(path, configs.words())}", *args[1:]]
     return args
 
 
-def _checkpoint_config(path: str) -> str:
-    checkpoint = AtomicCheckpointIO().load_checkpoint(path, weights_only=True)
-    config = dict(checkpoint.get("config", {}))
+def _checkpoint_config(path: str, trusted: Collection[str]) -> str:
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
+    config = {key: value for key, value in checkpoint.get("config", {}).items() if key in _CHECKPOINT_OPTIONS}
+    refuse_foreign(config, trusted, path)
     if "taxonomy" in checkpoint and "data" in config:
         config["data"] = {**config["data"], "taxonomy": checkpoint["taxonomy"]}
     return yaml.safe_dump(config)

@@ -7,6 +7,7 @@ import yaml
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.resources import resource
+from nested_lightning.yaml_nodes import compose
 
 
 class ConfigFile(NamedTuple):
@@ -21,6 +22,11 @@ class Configs(NamedTuple):
 
     args: list[str]
     files: list[ConfigFile]
+
+    def words(self) -> set[str]:
+        """Return every value in the arguments and the files."""
+        given = {word for argument in self.args for word in (argument, argument.partition("=")[2])}
+        return given.union(*(_words(file.root) for file in self.files))
 
     def locate(self, key: str) -> str:
         """Return ``"FILE, line N: "`` for a dotted key, of the last file that has it.
@@ -63,6 +69,17 @@ def _parts(key: str) -> list[str]:
     return [part for part in key.split(".") if part and part != "init_args"]
 
 
+def _words(node: yaml.Node) -> Iterator[str]:
+    if isinstance(node, yaml.ScalarNode):
+        yield node.value
+    elif isinstance(node, yaml.MappingNode):
+        for _, value in node.value:
+            yield from _words(value)
+    else:
+        for item in node.value:
+            yield from _words(item)
+
+
 def _line(node: yaml.Node, parts: Sequence[str]) -> int | None:
     for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
         below = list(parts) if key.value == "init_args" else list(parts[1:])
@@ -76,7 +93,7 @@ def _line(node: yaml.Node, parts: Sequence[str]) -> int | None:
 def _read(path: str) -> yaml.Node:
     try:
         with open(path, encoding="utf-8-sig") as file:
-            root = yaml.compose(file, Loader=yaml.SafeLoader)
+            root = compose(file.read(), yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""

@@ -39,6 +39,18 @@ class NonFiniteError(NestedLightningError, FloatingPointError):
     """An input or a loss is NaN or infinite."""
 
 
+def mistake_behind(error: BaseException | None, *others: type[BaseException]) -> BaseException | None:
+    """Return the user's mistake behind an exception: jsonargparse wraps what fails in building a class.
+
+    Args:
+        error: what was raised.
+        others: exceptions of libraries that are a user's mistakes, too.
+    """
+    while error is not None and not isinstance(error, (NestedLightningError, *others)):
+        error = error.__cause__
+    return error
+
+
 def suggestion(name: str, known: Iterable[str], n: int = 3) -> str:
     """Return ``" Did you mean 'x' or 'y'?"`` for the ``n`` known names nearest to ``name``, or ``""``.
 

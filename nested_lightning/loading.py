@@ -1,5 +1,6 @@
 """A finished run in Python: the model and its data from a checkpoint, as the command line would build them."""
 
+from collections.abc import Collection
 from os import PathLike
 from typing import Any
 
@@ -7,7 +8,8 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_s
 
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
 from nested_lightning.data import HierarchicalDataModule
-from nested_lightning.errors import CheckpointError, ConfigurationError
+from nested_lightning.errors import CheckpointError, ConfigurationError, NestedLightningError, mistake_behind
+from nested_lightning.foreign import refuse_foreign
 from nested_lightning.module import NestedLightningModule
 
 
@@ -15,6 +17,7 @@ def load_run(
     path: str | PathLike[str],
     model_class: type[NestedLightningModule] = NestedLightningModule,
     data_class: type[HierarchicalDataModule] = HierarchicalDataModule,
+    trusted: Collection[str] = (),
     **data: Any,
 ) -> tuple[NestedLightningModule, HierarchicalDataModule]:
     """Return the model of a checkpoint that the command line has written, ready to answer, and its data.
@@ -23,28 +26,38 @@ def load_run(
         path: such as ``RUN/checkpoints/final.ckpt``.
         model_class: the subclass that the run was started with.
         data_class: as ``model_class``.
+        trusted: import paths of classes of your own that the run's options name, such as ``"my_project.Encoder"``;
+            others than those of nested_lightning, torch and torchvision are not imported unless they are here.
         **data: options of the data that differ from the run's, such as ``source``.
 
     Returns:
         The module in evaluation mode on the CPU, and the data module; the data are read at their first use.
 
     Raises:
-        CheckpointError: no checkpoint, a damaged one, or one that was not written by the command line.
+        CheckpointError: no checkpoint, a damaged one, one that was not written by the command line, or one that names
+            classes that are not trusted.
         ConfigurationError: ``data`` has an option that there is not.
     """
-    checkpoint = AtomicCheckpointIO().load_checkpoint(path, map_location="cpu", weights_only=True)
-    if not {"model", "data"} <= checkpoint.get("config", {}).keys():
+    checkpoint = AtomicCheckpointIO().load_checkpoint(path, map_location="cpu")
+    config = checkpoint.get("config")
+    if not (isinstance(config, dict) and all(isinstance(config.get(key), dict) for key in ("model", "data"))):
         raise CheckpointError(
             f"{path} does not hold the options of its model and data, as it was not written by the command line: build "
             "both in Python and load its weights into the model (load_state_dict)"
         )
-    options = {key: checkpoint["config"][key] for key in ("model", "data")}
-    options["data"]["taxonomy"] = options["model"]["taxonomy"] = checkpoint["taxonomy"]
+    options = {key: config[key] for key in ("model", "data")}
+    options["data"]["taxonomy"] = options["model"]["taxonomy"] = checkpoint.get("taxonomy")
+    refuse_foreign(options, trusted, path)
     options["data"] |= data
     built = _build(options, model_class, data_class)
-    built.model.load_state_dict(checkpoint["state_dict"])
-    if (state := checkpoint.get(type(built.data).__qualname__)) is not None:
-        built.data.load_state_dict(state)
+    try:
+        built.model.load_state_dict(checkpoint["state_dict"])
+        if (state := checkpoint.get(type(built.data).__qualname__)) is not None:
+            built.data.load_state_dict(state)
+    except NestedLightningError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path} was changed after it was written: its parts do not fit ({error})") from error
     return built.model.eval(), built.data
 
 
@@ -59,5 +72,8 @@ def _build(
         parsed = parser.parse_object(options)
     except ArgumentError as error:
         raise ConfigurationError(f"the options of the run, with those given, cannot be used: {error}") from error
-    built: Namespace = parser.instantiate_classes(parsed)
+    try:
+        built: Namespace = parser.instantiate_classes(parsed)
+    except Exception as error:
+        raise mistake_behind(error) or error from error
     return built

@@ -1,8 +1,11 @@
 """The checkpoints of a run: ``last.ckpt`` to go on from at any time, ``final.ckpt`` when everything is done."""
 
 import os
+import zipfile
+import zlib
 from contextlib import suppress
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning as L
@@ -126,12 +129,33 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 f"there is no checkpoint {os.fspath(path)!r}: give the path of a .ckpt file, such as "
                 "RUN/checkpoints/final.ckpt"
             )
+        _refuse_damaged(path)
         try:
-            checkpoint: Any = super().load_checkpoint(path, map_location, weights_only)
-        except Exception as error:  # what torch raises depends on where the file stops being a checkpoint
+            # Whatever is asked for: a checkpoint is data, and what it holds is not to be run.
+            checkpoint: Any = super().load_checkpoint(path, map_location, weights_only=True)
+        except UnpicklingError as error:
             raise CheckpointError(
-                f"{path} cannot be read as a checkpoint ({type(error).__name__}): it is damaged, or something else"
+                f"{path} holds more than weights and plain values, which would be code to run: it was not loaded, and "
+                "nothing in it was run. Checkpoints of this package never do"
             ) from error
+        except Exception as error:  # what torch raises depends on where the file stops being a checkpoint
+            raise _unreadable(path, type(error).__name__) from error
         if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
             raise CheckpointError(f"{path} is no checkpoint of a training run: it has no 'state_dict'")
         return checkpoint
+
+
+def _refuse_damaged(path: Any) -> None:
+    """Compare a file with the sums of control in it, which torch does not; refuse what unpacks to more than it is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_packed = sum(member.file_size for member in archive.infolist()) > os.path.getsize(path)
+            damaged = "a packed archive" if is_packed else archive.testzip()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
+        raise _unreadable(path, str(error)) from error
+    if damaged is not None:
+        raise _unreadable(path, damaged)
+
+
+def _unreadable(path: Any, reason: str) -> CheckpointError:
+    return CheckpointError(f"{path} cannot be read as a checkpoint ({reason}): it is damaged, or something else")

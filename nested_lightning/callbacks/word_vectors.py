@@ -41,13 +41,14 @@ class WordVectors(Callback):
                 "WordVectors needs a backbone with word vectors in `embedding`, such as TextUNetEncoder, and a "
                 "HierarchicalDataModule of texts"
             )
-        words = data.vocabulary.words
-        if len(words) > embedding.num_embeddings:
+        words = data.vocabulary.numbers
+        if len(data.vocabulary) > embedding.num_embeddings:
             raise ConfigurationError(
-                f"the backbone was built for {embedding.num_embeddings} words, but the data has {len(words)}: set its "
+                f"the backbone was built for {embedding.num_embeddings} words, but the data has "
+                f"{len(data.vocabulary)}: set its "
                 "vocabulary_size to that of the data (data.text.vocabulary_size, or the size of its tokenizer)"
             )
-        vectors = read_word_vectors(self.source, {word: number for number, word in enumerate(words)})
+        vectors = read_word_vectors(self.source, words)
         if not vectors:
             raise DataError(f"{self.source} has none of the {len(words)} words of the data: is it of another language?")
         size = len(next(iter(vectors.values())))

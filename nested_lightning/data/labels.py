@@ -43,7 +43,7 @@ def read_labels(table: Table, column: str) -> Labels:
     numbers become text, also those that a missing value next to them has made floats.
 
     Raises:
-        DataError: a cell that is neither text nor a whole number.
+        DataError: a cell that is neither text nor a whole number, or the number of a label that has no name.
     """
     import datasets
 
@@ -52,8 +52,19 @@ def read_labels(table: Table, column: str) -> Labels:
     cells = table.rows.with_format(None).select_columns([column])[:][column]
     feature = table.rows.features[column]
     if isinstance(feature, datasets.ClassLabel):
-        return [None if cell is None or cell < 0 else feature.names[cell] for cell in cells]
+        return [_named(cell, feature.names, table, column, row) for row, cell in enumerate(cells)]
     return [_as_text(cell, table, column, row) for row, cell in enumerate(cells)]
+
+
+def _named(number: int | None, names: Sequence[str], table: Table, column: str, row: int) -> str | None:
+    if number is None or number < 0:
+        return None
+    if number < len(names):
+        return names[number]
+    raise DataError(
+        f"{table.where(row)}: column {column!r} holds the label number {number}, but there are names for 0 to "
+        f"{len(names) - 1} only. Correct the number, or the names of the column"
+    )
 
 
 def _as_text(cell: Any, table: Table, column: str, row: int) -> str | None:

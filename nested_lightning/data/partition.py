@@ -122,7 +122,7 @@ def partition(
 
 
 def _carve_size(value: int | float, n_rows: int, name: str) -> int:
-    if value < 0 or (isinstance(value, float) and value >= 1):
+    if not 0 <= value < (1 if isinstance(value, float) else float("inf")):  # nor NaN
         raise DataError(f"data.{name}={value}: give a number of rows (0, 1, 2, ..) or a share in [0, 1)")
     return round(value * n_rows) if isinstance(value, float) else value
 

@@ -108,7 +108,7 @@ class Vocabulary:
         file = file / "tokenizer.json" if file.is_dir() else file
         try:
             vocabulary = cls(file.read_text(encoding="utf-8"), length)
-            _ = vocabulary._tokenizer
+            vocabulary._refuse_useless()
         except OSError as error:
             raise ConfigurationError(
                 f"data.text.tokenizer: {file} cannot be read ({error.strerror}): give a tokenizer.json, or the folder "
@@ -131,7 +131,7 @@ class Vocabulary:
         """Return what :meth:`state_dict` was called on; a CheckpointError if it is something else."""
         try:
             vocabulary = cls(state["tokenizer"], int(state["length"]), state["language"])
-            _ = vocabulary._tokenizer
+            vocabulary._refuse_useless()
         except Exception as error:  # the library raises plain Exceptions
             raise CheckpointError(
                 f"the vocabulary in the checkpoint cannot be read ({error}): it was changed, or written by a newer "
@@ -144,7 +144,7 @@ class Vocabulary:
         return {"tokenizer": self._json, "length": self.length, "language": self.language}
 
     def __len__(self) -> int:
-        return int(self._tokenizer.get_vocab_size())
+        return 1 + max(self.numbers.values())  # pretrained ones may leave numbers out
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Vocabulary) and self.state_dict() == other.state_dict()
@@ -154,13 +154,24 @@ class Vocabulary:
     @property
     def words(self) -> list[str]:
         """The tokens in the order of their ids."""
-        ids = self._tokenizer.get_vocab()
-        return sorted(ids, key=ids.__getitem__)
+        return sorted(self.numbers, key=self.numbers.__getitem__)
+
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The id of each token."""
+        ids: dict[str, int] = self._tokenizer.get_vocab()
+        return ids
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the ids of each text: at least one, at most ``length``."""
         prepared = [self._prepared(text) for text in texts]
         return [encoding.ids or [self._unknown] for encoding in self._tokenizer.encode_batch_fast(prepared)]
+
+    def _refuse_useless(self) -> None:
+        """Raise what the library raises, or a ValueError, where some texts would have no ids or ids out of range."""
+        if not self.numbers or max(self.numbers.values()) > torch.iinfo(torch.int32).max:
+            raise ValueError("it has no tokens, or too large numbers for them")
+        self.encode(["", "qxzjv"])  # no text, and a word that it may not know
 
     def _prepared(self, text: str) -> str:
         """Return the text with its words, as the tokenizer cuts them, as lemmas."""
@@ -181,8 +192,8 @@ class Vocabulary:
 
     @cached_property
     def _unknown(self) -> int:
-        known = self._tokenizer.get_vocab()
-        return next((known[name] for name in (UNKNOWN, "<unk>") if name in known), 0)
+        known = self.numbers
+        return next((known[name] for name in (UNKNOWN, "<unk>") if name in known), min(known.values()))
 
 
 def _words() -> "Tokenizer":

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nested_lightning.errors import TaxonomyError, suggestion
-from nested_lightning.taxonomy.tree import Path, Tree, unknown_label
+from nested_lightning.taxonomy.tree import MOST_LEVELS, Path, Tree, is_name, unknown_label
 
 Row = tuple[str | None, ...]
 Columns = dict[str, list[str | None]]
@@ -22,14 +22,22 @@ def numbered_levels(leaves: Sequence[Sequence[str]]) -> list[str]:
     return [f"l{number}" for number in range(1, max([2, *map(len, leaves)]) + 1)]
 
 
+def names_of(path: str, separator: str) -> list[str]:
+    """Return the names in a path written as text; TaxonomyError if it is no text."""
+    if not isinstance(path, str):
+        raise TaxonomyError(f"expected a path such as 'animal{separator}cat', came {path!r:.60}")
+    return path.split(separator)
+
+
 def leaves_from_parents(edges: Iterable[tuple[str, str | None]]) -> list[Path]:
     """Return the leaf paths of the tree given by pairs (child, parent), in order of first appearance.
 
     Raises:
-        TaxonomyError: if a child has two parents or the pairs run in a circle.
+        TaxonomyError: if a child has two parents, the pairs run in a circle, or one is no pair of names.
     """
     parents: dict[str, str | None] = {}
-    for child, parent in edges:
+    for pair in edges:
+        child, parent = _checked_pair(pair)
         if parents.setdefault(child, parent) != parent:
             raise TaxonomyError(
                 f"'{child}' has two parents, {parents[child]!r} and {parent!r}. Remove one of the pairs, or "
@@ -38,24 +46,34 @@ def leaves_from_parents(edges: Iterable[tuple[str, str | None]]) -> list[Path]:
     safe: set[str | None] = {None}
     for start in parents:
         node: str | None = start
-        trail: list[str | None] = []
+        trail: dict[str | None, None] = {}
         while node not in safe:
             if node in trail:
-                circle = [*trail[trail.index(node) :], node]
+                circle = [*list(trail)[list(trail).index(node) :], node]
                 raise TaxonomyError(
                     f"the parents run in a circle: {' < '.join(map(str, circle))}. Remove one of these pairs"
                 )
-            trail.append(node)
+            trail[node] = None
             node = parents.get(str(node))
         safe.update(trail)
     inner = set(parents.values())
     return [_path_to(child, parents) for child in parents if child not in inner]
 
 
+def _checked_pair(pair: object) -> tuple[str, str | None]:
+    if isinstance(pair, Sequence) and len(pair) == 2 and not isinstance(pair, str):
+        child, parent = pair
+        if is_name(child) and (parent is None or is_name(parent)):
+            return child, parent
+    raise TaxonomyError(f"expected a pair of names (child, parent), the parent of a root being None, came {pair!r:.60}")
+
+
 def _path_to(node: str, parents: Mapping[str, str | None]) -> Path:
     path = [node]
     while (above := parents.get(path[-1])) is not None:
         path.append(above)
+        if len(path) > MOST_LEVELS:
+            raise TaxonomyError(f"'{node}' lies more than {MOST_LEVELS} levels deep. Check the pairs above it")
     return tuple(reversed(path))
 
 

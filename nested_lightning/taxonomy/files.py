@@ -8,6 +8,7 @@ import yaml
 
 from nested_lightning.errors import TaxonomyError, suggestion
 from nested_lightning.taxonomy.tree import Path
+from nested_lightning.yaml_nodes import compose
 
 Branch = dict[str, Any]  # name -> the branch below it; empty below a leaf
 FORMS = ("tree", "leaves")
@@ -121,7 +122,7 @@ class _Document:
         loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
         try:
             with open(self.file, encoding="utf-8-sig") as file:
-                root = yaml.compose(file.read(), Loader=loader)
+                root = compose(file.read(), loader)
         except OSError as error:
             raise TaxonomyError(f"cannot read the taxonomy {self.file}: {error.strerror}. Check the path") from None
         except UnicodeDecodeError as error:

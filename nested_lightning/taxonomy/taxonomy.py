@@ -103,7 +103,9 @@ class Taxonomy(Tree):
         """
         if isinstance(paths, str):
             raise TaxonomyError(f"expected a list of paths, came the text {paths!r}")
-        leaves = [path.split(separator) for path in paths]
+        if not isinstance(separator, str) or not separator:
+            raise TaxonomyError(f"expected as separator the text between two names, such as '/', came {separator!r}")
+        leaves = [build.names_of(path, separator) for path in paths]
         return cls(build.numbered_levels(leaves) if levels is None else levels, leaves)
 
     @classmethod

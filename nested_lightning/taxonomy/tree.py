@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from functools import cached_property
 from nested_lightning.errors import TaxonomyError, suggestion
 
 Path = tuple[str, ...]
+MOST_LEVELS = 100
+"""More are a mistake, such as a separator that is part of every name; and each would be a part of the network."""
+_SURROGATES = re.compile("[\ud800-\udfff]")
+"""Halves of characters: Python's texts may hold them, files cannot."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -152,6 +157,11 @@ class Tree:
         return texts
 
 
+def is_name(value: object) -> bool:
+    """Return whether a value can name a level or a class: a text that is not empty and that a file can hold."""
+    return isinstance(value, str) and value != "" and _SURROGATES.search(value) is None
+
+
 def unknown_label(label: object, level: str | None, known: Iterable[str]) -> TaxonomyError:
     """Return the error for a label that is not in the taxonomy, naming the nearest labels that are."""
     texts = list(known)
@@ -162,13 +172,17 @@ def unknown_label(label: object, level: str | None, known: Iterable[str]) -> Tax
 
 
 def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:
-    names = (levels,) if isinstance(levels, str) else tuple(levels)
+    names = (levels,) if isinstance(levels, str) or not isinstance(levels, Sequence) else tuple(levels)
     if len(names) < 2:
         raise TaxonomyError(
             f"expected at least 2 level names, coarse to fine, such as ['coarse', 'fine'], came {list(names)}"
         )
+    if len(names) > MOST_LEVELS:
+        raise TaxonomyError(
+            f"expected at most {MOST_LEVELS} level names, came {len(names)}: {list(names[:5])} and so on"
+        )
     for position, name in enumerate(names):
-        if not isinstance(name, str) or not name:
+        if not is_name(name):
             raise TaxonomyError(
                 f"the name of level {position} must be a text and not empty, came {name!r}. Level names are "
                 "used in logs and files: give each level one"
@@ -182,6 +196,8 @@ def _checked_leaves(levels: tuple[str, ...], leaves: Iterable[Sequence[str]]) ->
     """Return the leaf paths carried down to the last level."""
     full: dict[Path, Path] = {}
     inner: set[Path] = set()
+    if isinstance(leaves, str) or not isinstance(leaves, Iterable):
+        raise TaxonomyError(f"expected the leaves as a list of paths such as ('animal', 'cat'), came {leaves!r:.60}")
     for given in leaves:
         path = _checked_path(levels, given)
         carried = path + path[-1:] * (len(levels) - len(path))
@@ -205,10 +221,10 @@ def _checked_leaves(levels: tuple[str, ...], leaves: Iterable[Sequence[str]]) ->
 
 
 def _checked_path(levels: tuple[str, ...], given: Sequence[str]) -> Path:
-    if isinstance(given, str):
+    if isinstance(given, str) or not isinstance(given, Sequence):
         raise TaxonomyError(
-            f"expected the path of a leaf as a sequence of names such as ('animal', 'cat'), came the text "
-            f"{given!r}. For paths written as text use Taxonomy.from_paths"
+            f"expected the path of a leaf as a sequence of names such as ('animal', 'cat'), came "
+            f"{'the text ' * isinstance(given, str)}{given!r:.60}. For paths written as text use Taxonomy.from_paths"
         )
     path = tuple(given)
     if not 1 <= len(path) <= len(levels):
@@ -216,6 +232,8 @@ def _checked_path(levels: tuple[str, ...], given: Sequence[str]) -> Path:
             f"the path '{'/'.join(map(str, path))}' has {len(path)} names, but there are {len(levels)} "
             f"levels ({', '.join(levels)}). Give 1 to {len(levels)} names, or another level"
         )
-    if not all(isinstance(name, str) and name for name in path):
-        raise TaxonomyError(f"the path {path} has an empty name, or one that is no text. Name every class")
+    if not all(map(is_name, path)):
+        raise TaxonomyError(
+            f"the path {path!r:.200} has an empty name, or one that is no text in Unicode. Name every class"
+        )
     return path

@@ -3,7 +3,9 @@
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pytest
+from datasets.table import InMemoryTable
 
 from nested_lightning.data.labelled import LabelledSource, load_taxonomy
 from nested_lightning.data.labels import read_labels
@@ -134,6 +136,16 @@ def test_failures(error: type[NestedLightningError], source: Any, kwargs: Any, p
         LabelledSource(rows(**source), **{"taxonomy": PLANTS, **kwargs}).targets("train")
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_a_number_without_a_name() -> None:
+    """``ClassLabel`` checks numbers when rows are made, not when they are read."""
+    features = datasets.Features({"label": datasets.ClassLabel(names=["scab", "rust"])})
+    table = pa.table({"label": pa.array([0, None, -1, 2])}, schema=features.arrow_schema)
+    with pytest.raises(
+        DataError, match=r"row 3 of split 'train'.*'label' holds the label number 2, .*names for 0 to 1"
+    ):
+        LabelledSource(datasets.Dataset(InMemoryTable(table)), taxonomy=PLANTS).targets("train")
 
 
 def test_missing_split_names_those_there_are() -> None:

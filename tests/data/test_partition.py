@@ -137,6 +137,7 @@ def test_seed_decides_and_budgets_do_not_move_the_carves() -> None:
         (BudgetError, {"budgets": [26, 0, 5]}, ["26 rows", "'coarse'", "only 25"]),
         (DataError, {"validation": 30}, ["data.validation=30", "30 labelled"]),
         (DataError, {"validation": 0.5, "test": 0.5}, ["15 and 15", "ask for fewer"]),
+        (DataError, {"test": math.nan}, ["data.test=nan"]),
         (DataError, {"validation": -1}, ["data.validation=-1", "share in [0, 1)"]),
         (DataError, {"test": 1.0}, ["data.test=1.0", "share in [0, 1)"]),
     ],

@@ -135,6 +135,25 @@ def test_files_that_are_no_tokenizers(tmp_path: Path) -> None:
             Vocabulary.from_file(tmp_path / path, 4)
 
 
+@pytest.mark.parametrize(("words", "unknown", "message"), [
+    ({"owl": 0}, "[UNK]", r"Missing \[UNK\] token"),
+    ({}, "[UNK]", "no tokens"),
+    ({"owl": 2**31}, "owl", "too large numbers"),
+])  # fmt: skip
+def test_tokenizers_without_ids_for_every_text(tmp_path: Path, words: Any, unknown: str, message: str) -> None:
+    Tokenizer(models.WordLevel(words, unknown)).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ConfigurationError, match=message):
+        Vocabulary.from_file(tmp_path, 4)
+
+
+def test_numbers_left_out(tmp_path: Path) -> None:
+    Tokenizer(models.WordLevel({"owl": 5, "<unk>": 9}, "<unk>")).save(str(tmp_path / "tokenizer.json"))
+    vocabulary = Vocabulary.from_file(tmp_path, 4)
+    assert vocabulary.encode(["owl", "cod", ""]) == [[5], [9], [9]]
+    assert len(vocabulary) == 10
+    assert vocabulary.words == ["owl", "<unk>"]
+
+
 def test_a_length_without_room_for_a_word_is_refused(tmp_path: Path) -> None:
     bert_like(tmp_path / "tokenizer.json")
     for length in (1, 2):

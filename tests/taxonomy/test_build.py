@@ -164,5 +164,22 @@ def test_pairs_that_are_no_tree() -> None:
         Taxonomy.from_parents([("x", "y"), ("a", "a")])
     with pytest.raises(TaxonomyError, match="at least one leaf"):
         Taxonomy.from_parents([])
+    for pair in (None, "ab", ("x",), ("x", 3), ("", None), (float("nan"), "a")):
+        with pytest.raises(TaxonomyError, match=r"expected a pair of names \(child, parent\).*came"):
+            Taxonomy.from_parents([pair])
+    chain = [(f"n{i}", f"n{i + 1}") for i in range(100_000)]
+    with pytest.raises(TaxonomyError, match=r"'n0' lies more than 100 levels deep"):
+        Taxonomy.from_parents(chain)
+
+
+def test_paths_that_are_none() -> None:
+    with pytest.raises(TaxonomyError, match=r"expected a path such as 'animal/cat', came None"):
+        Taxonomy.from_paths(["a/x", None])
+    for separator in ("", None, 3):
+        with pytest.raises(TaxonomyError, match=r"expected as separator the text between two names"):
+            Taxonomy.from_paths(["a/x"], separator=separator)
+
+
+def test_pairs_of_a_level_without_classes() -> None:
     with pytest.raises(TaxonomyError, match="level 'l2' has no class of its own"):
         Taxonomy.from_parents([("x", None)])

@@ -1,0 +1,61 @@
+"""What the options in a checkpoint may name: a file from somebody else must not choose which code is run here."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from os import PathLike
+from pkgutil import resolve_name
+from typing import Any
+
+from nested_lightning.errors import CheckpointError
+
+_KNOWN = ("nested_lightning.", "torch.nn.", "torch.optim.", "torchvision.transforms.")
+# A name to import, a file of options, or a resolver of OmegaConf that reads what is not in the options.
+_CODE = re.compile(r"[^\W\d]\w*(\.\w+)+|.*\.(ya?ml|json)|.*\$\{[^}]*:.*", re.DOTALL)
+_TEXTS = ("data.source", "data.taxonomy", "data.input_column", "data.label_columns", "data.levels", "model.taxonomy")
+_CLASSES = ("model.backbone", "model.bottleneck", "model.optimizer", "model.criterion",
+            "data.transform", "data.augmentation")  # fmt: skip
+
+
+def refuse_foreign(options: Mapping[str, Any], trusted: Collection[str], path: str | PathLike[str]) -> None:
+    """Refuse options of a checkpoint that name anything but classes of this package, torch and torchvision.
+
+    Args:
+        options: the groups ``model`` and ``data``.
+        trusted: what the user has named, too.
+        path: the checkpoint, for the message.
+
+    Raises:
+        CheckpointError: naming option and class.
+    """
+    for key, text in _texts(options, ""):
+        is_class = key in _CLASSES or key.startswith("data.distortions.") or key.endswith(".class_path")
+        is_text = key.startswith(_TEXTS) and "${" not in text
+        if text in trusted or is_text or not (is_class or _CODE.fullmatch(text)) or _is_known(text):
+            continue
+        raise CheckpointError(
+            f"{path} names {text!r} as {key}, which is no class of nested_lightning, torch.nn, torch.optim or "
+            "torchvision.transforms: a checkpoint from somebody else could run any code of this machine by such a "
+            f"name. If you trust it, name the class yourself: --config RECIPE, or --{key.removesuffix('.class_path')} "
+            f"{text}; in Python load_run(..., trusted=[{text!r}])"
+        )
+
+
+def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Yield every text in options with its dotted key."""
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            yield from _texts(below, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item, key)
+    elif isinstance(value, str):
+        yield key, value
+
+
+def _is_known(name: str) -> bool:
+    """Return whether a name means something that is defined, not only imported, in one of the known packages."""
+    try:
+        found = resolve_name(name) if name.startswith(_KNOWN) and _CODE.fullmatch(name) else None
+    except (ImportError, AttributeError, ValueError):
+        return True  # there is nothing of that name: the parser says so
+    return f"{getattr(found, '__module__', '')}.".startswith(_KNOWN)

@@ -1,0 +1,123 @@
+"""Checkpoints changed at any place: what was saved, or a CheckpointError that names the file."""
+
+import copy
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from commands import digits, run
+from faults.bulk.outcomes import attempt, bulk, refused
+from faults.bulk.trees import mostly
+from hypothesis import strategies as st
+
+from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
+from nested_lightning.errors import CheckpointError, NestedLightningError
+from nested_lightning.loading import load_run
+
+places = st.floats(0, 1) | st.floats(0, 0.1) | st.floats(0.95, 1)
+
+
+class Saved:
+    """A checkpoint, without its contents being printed with every case that fails."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder, self.data = path.parent, path.read_bytes()
+        self.content: dict[str, Any] = torch.load(path, weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    root = tmp_path_factory.mktemp("checkpoints")
+    run("fit", *digits(root))
+    return Saved(root / "checkpoints" / "final.ckpt")
+
+
+def equal(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other) and one.dtype == other.dtype
+    if isinstance(one, dict):
+        return isinstance(other, dict) and list(one) == list(other) and all(equal(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return type(one) is type(other) and len(one) == len(other) and all(map(equal, one, other))
+    return bool(one == other) and type(one) is type(other)
+
+
+@bulk(
+    800,
+    flips=st.lists(st.tuples(places, st.integers(0, 7)), max_size=3),
+    cut=mostly(st.just(1.0), places),
+    repeated=mostly(st.none(), st.tuples(places, st.integers(1, 500))),
+)
+def test_damaged(saved: Saved, flips: Any, cut: float, repeated: Any) -> bool:
+    data = bytearray(saved.data)
+    for place, bit in flips:
+        data[round(place * (len(data) - 1))] ^= 1 << bit
+    if repeated is not None:
+        at = round(repeated[0] * len(data))
+        data[at:at] = data[at : at + repeated[1]]
+    path = saved.folder / "damaged.ckpt"
+    path.write_bytes(data[: round(cut * len(data))])
+    read = attempt(AtomicCheckpointIO().load_checkpoint, path)
+    if refused(read):
+        assert isinstance(read, CheckpointError)
+        assert str(path) in str(read)
+        return False
+    assert equal(read, saved.content)
+    return True
+
+
+VALUES: Any = [None, 0, -1, 2.5, float("nan"), "", "x", [], {}, [1], {"a": 1}, "os.system", torch.ones(2)]
+
+
+@bulk(
+    200,
+    keys=st.lists(st.integers(0, 50), min_size=1, max_size=4),
+    value=st.sampled_from(VALUES),
+    is_removed=st.booleans(),
+)
+def test_changed_content(saved: Saved, keys: list[int], value: Any, is_removed: bool) -> bool:
+    """A checkpoint that is whole, but of which a value, at any depth, is missing or another one."""
+    changed = copy.deepcopy(saved.content)
+    part: Any = changed
+    for depth, number in enumerate(keys):
+        names = list(part) if isinstance(part, dict) else list(range(len(part)))
+        name = names[number % len(names)]
+        below = part[name]
+        if depth + 1 < len(keys) and isinstance(below, dict | list) and below:
+            part = below
+        elif is_removed:
+            del part[name]
+            break
+        else:
+            part[name] = value
+            break
+    path = saved.folder / "changed.ckpt"
+    torch.save(changed, path)
+    loaded = attempt(load_run, path)
+    if refused(loaded):
+        assert isinstance(loaded, NestedLightningError)
+        return False
+    assert loaded[0].predict(torch.rand(2, 1, 8, 8)).probabilities[0].shape[0] == 2
+    return True
+
+
+@bulk(
+    100,
+    members=st.lists(st.tuples(st.sampled_from(["archive/data.pkl", "archive/data/0", "x"]), st.integers(0, 10**7))),
+    way=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA]),
+)
+def test_packed_archives(saved: Saved, members: Any, way: int) -> bool:
+    """Small files that would unpack to large ones."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", way) as archive:
+        for name, size in dict(members).items():
+            archive.writestr(name, bytes(size))
+    path = saved.folder / "packed.ckpt"
+    path.write_bytes(file.getvalue())
+    read = attempt(AtomicCheckpointIO().load_checkpoint, path)
+    assert isinstance(read, CheckpointError)
+    assert str(path) in str(read)
+    return False

@@ -1,0 +1,202 @@
+"""Images of every kind: their pixels as they were made, or a DataError that names the row."""
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import torch
+from faults.bulk.outcomes import attempt, bulk, refused
+from faults.bulk.trees import mostly
+from hypothesis import strategies as st
+from PIL import Image, features
+
+from nested_lightning.data.images import ImageColumn
+from nested_lightning.data.sources import open_source
+from nested_lightning.errors import DataError
+
+LOSSLESS = {"PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"), "TIFF": ("1", "L", "LA", "RGB", "RGBA", "I;16")}
+OTHER = {
+    "BMP": ("1", "L", "P", "RGB"),
+    "GIF": ("L", "P", "RGB"),
+    "JPEG": ("L", "RGB", "CMYK"),
+    "PPM": ("L", "RGB"),
+    "TIFF": ("CMYK", "F", "I", "LAB", "YCbCr"),
+    "TGA": ("L", "RGBA"),
+    "ICO": ("RGBA",),
+}
+if features.check("webp"):
+    OTHER["WEBP"] = ("RGB", "RGBA")
+ALL_KINDS = [(form, mode) for kinds in (LOSSLESS, OTHER) for form, modes in kinds.items() for mode in modes]
+
+
+def made(mode: str, pixels: np.ndarray) -> Image.Image:
+    """Return an image of a mode whose red, green, blue and other values are ``pixels`` [H, W, 4]."""
+    if mode == "1":
+        return Image.fromarray(pixels[..., 0] >= 128)
+    if mode == "I;16":
+        return Image.fromarray(pixels[..., 0].astype(np.uint16) * 256 + pixels[..., 1])
+    if mode in ("I", "F"):
+        return Image.fromarray(pixels[..., 0].astype(np.int32 if mode == "I" else np.float32))
+    if mode == "P":
+        image = Image.fromarray(pixels[..., 0], mode="P")
+        image.putpalette([255 - i // 3 for i in range(768)])
+        return image
+    channels = {"L": 1, "LA": 2, "RGB": 3, "LAB": 3, "YCbCr": 3}.get(mode, 4)
+    return Image.fromarray(pixels[..., 0] if channels == 1 else np.ascontiguousarray(pixels[..., :channels]), mode=mode)
+
+
+def seen(mode: str, pixels: np.ndarray, channels: int) -> np.ndarray:
+    """Return ``uint8[H, W, channels]`` that the image has to be read as."""
+    values = pixels[..., :1].astype(int)
+    if mode == "1":
+        values = (values >= 128) * 255
+    elif mode == "P":
+        values = 255 - values
+    elif mode in ("RGB", "RGBA"):
+        red, green, blue = (pixels[..., i : i + 1].astype(int) for i in range(3))
+        values = pixels[..., :3] if channels == 3 else (19595 * red + 38470 * green + 7471 * blue + 0x8000) >> 16
+    return np.broadcast_to(values, (*values.shape[:2], channels)).astype(np.uint8)
+
+
+def saved(image: Image.Image, form: str) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form)
+    return file.getvalue()
+
+
+def png(width: int, height: int, depth: int, colour: int, content: bytes) -> bytes:
+    """Return a PNG with any header, its sums of control being right."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(content)) + chunk(b"IEND", b"")
+
+
+def column(cells: list[Any], size: Any = None) -> ImageColumn:
+    schema = datasets.Features({"image": datasets.Image()}).arrow_schema
+    rows = datasets.Dataset(
+        datasets.arrow_dataset.InMemoryTable(
+            pa.table({"image": pa.array(cells, schema.field("image").type)}, schema=schema)
+        )
+    )
+    return ImageColumn(open_source(rows)["train"], "image", size)
+
+
+def read(cells: list[Any], size: Any = None) -> torch.Tensor:
+    return column(cells, size).read(torch.arange(len(cells)))
+
+
+shapes = mostly(st.just((3, 4)), st.tuples(st.integers(1, 40), st.integers(1, 40)))
+
+
+@bulk(
+    700,
+    kinds=st.lists(
+        st.sampled_from([kind for kind in ALL_KINDS if kind[1] in LOSSLESS.get(kind[0], ())]), min_size=1, max_size=4
+    ),
+    shape=shapes,
+    other=shapes,
+    seed=st.integers(0, 999),
+)
+def test_pixels(kinds: list[tuple[str, str]], shape: Any, other: Any, seed: int) -> bool:
+    random = np.random.default_rng(seed)
+    sizes = [shape] + [other] * (len(kinds) - 1)
+    pixels = [random.integers(0, 256, (*size, 4), dtype=np.uint8) for size in sizes]
+    cells = [
+        {"bytes": saved(made(mode, values), form), "path": None}
+        for (form, mode), values in zip(kinds, pixels, strict=True)
+    ]
+    images = attempt(read, cells)
+    if len(set(sizes)) > 1:
+        assert refused(images)
+        assert "row 1 " in str(images)
+        return False
+    channels = 1 if kinds[0][1] in ("1", "L", "LA", "I;16") else 3
+    expected = [seen(mode, values, channels) for (_, mode), values in zip(kinds, pixels, strict=True)]
+    assert not refused(images), images
+    assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), np.stack(expected))
+    return True
+
+
+@bulk(
+    900,
+    kind=st.sampled_from(ALL_KINDS),
+    shape=shapes,
+    cut=st.none() | st.floats(0, 1),
+    flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=3),
+    size=st.none() | st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    value=st.integers(0, 255),
+)
+def test_damaged_files(kind: Any, shape: Any, cut: float | None, flips: Any, size: Any, value: int) -> bool:
+    """One image that is whole, then one that may not be."""
+    content = bytearray(saved(made(kind[1], np.full((*shape, 4), value, np.uint8)), kind[0]))
+    for place, byte in flips:
+        content[round(place * (len(content) - 1))] = byte
+    damaged = bytes(content[: None if cut is None else round(cut * len(content))])
+    whole = saved(made("RGB", np.full((*shape, 4), value, np.uint8)), "PNG")
+    images = attempt(read, [{"bytes": whole, "path": None}, {"bytes": damaged, "path": "b.x"}], size)
+    if refused(images):
+        assert isinstance(images, DataError)
+        assert "row 1 of split 'train'" in str(images)
+        return False
+    assert images.shape == (2, 3, *(size or shape))
+    assert (images[0] == value).all()
+    return True
+
+
+@bulk(
+    300,
+    width=st.integers(0, 2**32 - 1) | st.sampled_from([1, 8, 10_000, 2**31 - 1]),
+    height=st.integers(0, 2**32 - 1) | st.sampled_from([0, 1, 8, 10_000]),
+    depth=st.sampled_from([1, 2, 4, 8, 16, 3]),
+    colour=st.integers(0, 7),
+    content=st.binary(max_size=40) | st.just(bytes(10**6)),
+    alone=st.booleans(),
+)
+def test_headers(width: int, height: int, depth: int, colour: int, content: bytes, alone: bool) -> bool:
+    """A size that the file has no pixels for, up to one that no memory has room for."""
+    cells = [{"bytes": png(width, height, depth, colour, content), "path": None}]
+    whole = {"bytes": saved(Image.new("L", (8, 8)), "PNG"), "path": None}
+    images = attempt(read, cells if alone else [whole, *cells])
+    if refused(images):
+        assert f"row {0 if alone else 1} of split 'train'" in str(images)
+        return False
+    assert images.shape[2:] == ((height, width) if alone else (8, 8))
+    return True
+
+
+no_images = st.sampled_from(
+    [
+        None,
+        b"",
+        b"GIF89a",
+        b"\x89PNG\r\n\x1a\n",
+        b"%PDF-1.4\n",
+        b"<svg/>",
+        b"BM" + bytes(60),
+        b"RIFF\x00\x00\x00\x00WEBPVP8 ",
+        b"\xff\xd8\xff",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    ]
+)
+
+
+@bulk(
+    400,
+    content=no_images | st.binary(max_size=100),
+    path=st.sampled_from([None, "", "no/where.png", "/", "a.eps"]),
+    first=st.booleans(),
+)
+def test_no_images(content: bytes | None, path: str | None, first: bool) -> bool:
+    whole = {"bytes": saved(Image.new("L", (8, 8)), "PNG"), "path": None}
+    bad = {"bytes": content, "path": path}
+    images = attempt(read, [bad, whole] if first else [whole, bad])
+    assert refused(images)
+    assert f"row {0 if first else 1} of split 'train'" in str(images)
+    return False

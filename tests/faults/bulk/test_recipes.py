@@ -1,0 +1,177 @@
+"""Recipes changed at any place: they come to their first batch, or end with one message and exit code 2."""
+
+import copy
+import io
+import re
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import run
+from faults.bulk.outcomes import bulk
+from faults.bulk.trees import few_names, mostly
+from hypothesis import strategies as st
+
+from nested_lightning import NestedLightningModule
+from nested_lightning.data import sources
+from nested_lightning.resources import shipped
+
+RECIPES = {name: yaml.safe_load(path.read_text()) for name, path in shipped().items() if name.startswith("recipes/")}
+FEW: dict[str, Any] = {"source": "digits", "taxonomy": "taxonomies/digits.yaml", "validation": 0.2, "budgets": None}
+SMALL = {"trainer": {"accelerator": "cpu", "enable_progress_bar": False, "logger": False}}
+KEYS = [
+    "data",
+    "model",
+    "trainer",
+    "source",
+    "class_path",
+    "init_args",
+    "batch_size",
+    "threshold",
+    "max_epochs",
+    "x",
+    "",
+]
+ODD_VALUES = [
+    None, True, 0, -1, 2.5, 10**9, 2**63, 1e308, float("nan"), float("inf"), "", " ", "x", "digits", "null", "nan", "1e5",
+    "${data.batch_size}", "${model}", "${nothing}", "${", "$", "${oc.env:HOME}", "${oc.env:NO_SUCH}", "${oc.decode:[1,2]}",
+    "torch.nn.Identity", "torch.optim.SGD", "nested_lightning.models.UNetEncoder", "nested_lightning.errors.DataError",
+    "os.system", "no.such.Class", "/", "/no/where.yaml", "taxonomies/mnist.yaml", "\x00", "é", "[", "{a: 1}", "!!x",
+    [], {}, [1], [1, 2, 3], [8, 8], ["a"], [None], {"a": 1}, {"class_path": "torch.nn.Linear"}, {"class_path": 3},
+    {"class_path": "torch.nn.Identity", "init_args": None}, {"init_args": {"a": 1}}, {"class_path": "torch.nn"},
+]  # fmt: skip
+values = st.sampled_from(ODD_VALUES) | st.integers(-5, 40) | st.floats(-2, 2) | st.text(max_size=6)
+
+
+class FirstBatch(BaseException):
+    """The run has come to its first training step."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps() -> Iterator[None]:
+    """Stop every run at its first step, and make the digits once."""
+    rows = sources._digits()
+
+    def stop(*_: Any) -> None:
+        raise FirstBatch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NestedLightningModule, "training_step", stop)
+        patch.setattr(sources, "_digits", lambda: rows)
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("recipes")
+
+
+def outcome(*args: str) -> str:
+    """Return the message of a command, or "" if it comes to its first batch or its end; anything else goes through."""
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told), redirect_stdout(io.StringIO()):
+            run(*args)
+    except FirstBatch:
+        return ""
+    except SystemExit as end:
+        messages = [line for line in told.getvalue().splitlines() if line.startswith("error: ")]
+        assert end.code == 2
+        assert len(messages) == 1, told.getvalue()
+        assert len(messages[0]) > 20
+        return messages[0]
+    return ""
+
+
+def parts(tree: Any) -> list[tuple[Any, Any]]:
+    """Return every place of a tree of dicts and lists, as what it is in and its key."""
+    found = []
+    pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, below in pairs:
+        found += [(tree, key), *parts(below)]
+    return found
+
+
+def change(tree: Any, place: int, way: str, key: str, value: Any) -> None:
+    """Change one place of a recipe."""
+    places = parts(tree)
+    if not places:
+        return
+    where, at = places[place % len(places)]
+    if way == "value":
+        where[at] = copy.deepcopy(value)
+    elif way == "remove":
+        del where[at]
+    elif way == "key" and isinstance(where, dict):
+        where[key] = where.pop(at)
+    elif way == "typing" and isinstance(at, str):
+        where[at[:-2] + at[-1:] + at[-2:-1]] = where.pop(at)
+    elif way == "deeper":
+        where[at] = {key: where[at]}
+    elif way == "list":
+        where[at] = [where[at]]
+    elif way == "add":
+        target = where[at] if isinstance(where[at], dict) else where
+        if isinstance(target, dict):
+            target[key] = copy.deepcopy(value)
+    elif way == "move":
+        other, to = places[(place * 7 + 3) % len(places)]
+        other[to] = copy.deepcopy(where[at])
+
+
+ways = st.sampled_from(["value", "value", "value", "remove", "key", "typing", "deeper", "list", "add", "move"])
+changes = st.tuples(st.integers(0, 60), ways, st.sampled_from(KEYS) | few_names, values)
+
+
+@bulk(
+    1000,
+    name=st.sampled_from(["recipes/digits.yaml"] * 8 + sorted(RECIPES)),
+    todo=st.lists(changes, min_size=1, max_size=3),
+)
+def test_changed_recipes(folder: Path, name: str, todo: Any) -> bool:
+    recipe = copy.deepcopy(RECIPES[name])
+    if "data" in recipe and "source" in recipe["data"]:
+        recipe["data"] |= FEW
+    recipe["trainer"] = {**recipe.get("trainer", {}), **SMALL["trainer"], "default_root_dir": str(folder / "run")}
+    for place, way, key, value in todo:
+        change(recipe, place, way, key, value)
+    file = folder / "recipe.yaml"
+    file.write_text(yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    return not outcome("fit", "--config", str(file), "--trainer.default_root_dir", str(folder / "run"))
+
+
+@bulk(
+    500,
+    name=st.sampled_from(sorted(RECIPES)),
+    at=st.floats(0, 1),
+    n=st.integers(0, 30),
+    put=mostly(
+        st.text("\t\n :-[]{}&*!|>'\"%@`#,?a1\\\x00é", max_size=6),
+        st.sampled_from(
+            [
+                "&a [*a]",
+                "[" * 200,
+                "!!python/none",
+                "!!python/object/apply:os.system [x]",
+                "<<: {a: 1}",
+                "? [a]: b",
+                "--- a",
+                "%TAG ! x",
+                "\ufeff",
+                "\x85",
+            ]
+        ),
+    ),
+)
+def test_changed_text(folder: Path, name: str, at: float, n: int, put: str) -> bool:
+    """The text of a recipe, a few signs of it replaced by others; data are not looked for."""
+    text = shipped()[name].read_text()
+    text = re.sub(r"source: .*", "source: digits", text)
+    place = round(at * len(text))
+    file = folder / "text.yaml"
+    file.write_text(text[:place] + put + text[place + n :], encoding="utf-8")
+    few = [f"--data={FEW}", f"--trainer={SMALL['trainer']}", "--trainer.default_root_dir", str(folder / "run")]
+    return not outcome("fit", "--config", str(file), *few)
