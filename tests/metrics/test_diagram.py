@@ -4,10 +4,10 @@ import builtins
 
 import pytest
 import torch
+from nested_lightning.metrics.diagram import reliability_diagram
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.metrics import LevelECE
-from nested_lightning.metrics.diagram import reliability_diagram
 
 BINS = torch.tensor([[0, 0, 0], [8, 3.2, 2], [0, 0, 0], [2, 1.8, 2]], dtype=torch.float64)
 
