@@ -1,4 +1,4 @@
-"""The default logger, one ``metrics.csv`` in the folder of the run; and what others need to start and to show pictures."""
+"""The default logger, one ``metrics.csv`` in a run's folder; what others need before they start; pictures for them."""
 
 import csv
 import os

@@ -75,7 +75,7 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, 
 
 def _row_numbers(loader: Any, n: int) -> Tensor:
     """Return the numbers of the rows that ``loader`` has given on this process, -1 where it does not tell them."""
-    sampler = getattr(loader, "sampler", None)
+    sampler: Any = getattr(loader, "sampler", None)
     in_order = isinstance(sampler, SequentialSampler) or (
         isinstance(sampler, DistributedSampler) and not sampler.shuffle
     )

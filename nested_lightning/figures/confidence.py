@@ -8,7 +8,9 @@ from nested_lightning.figures.style import BLUE, ORANGE, SMALL, Drawn, describe,
 from nested_lightning.metrics.risk_coverage import BINS, LIMIT
 
 _PERCENT = (0.1, 1, 10, 50, 90, 99, 99.9, 99.99, 99.999)
+_FINE = (1, 2, 5, 10, 20, 30, 50, 70, 80, 90, 95, 98, 99)
 _BARS = 24
+_WIDE = 6  # log-odds from which on the axis has room for powers of ten alone
 
 
 def confidence_histogram(counts: Tensor, ax: Axes | None = None) -> Drawn:
@@ -37,7 +39,7 @@ def confidence_histogram(counts: Tensor, ax: Axes | None = None) -> Drawn:
         label = f"{name}: {int(heights.sum()):,}"
         ax.bar((edges[:-1] + start).tolist(), heights.tolist(), width / 2, align="edge", color=colour, label=label)
     describe(ax, "confidence, %", "answers")
-    ticks = [percent for percent in _PERCENT if low <= _log_odds(percent) <= high]
+    ticks = [percent for percent in (_PERCENT if high - low > _WIDE else _FINE) if low <= _log_odds(percent) <= high]
     ax.set_xticks([_log_odds(percent) for percent in ticks], [f"{percent:g}" for percent in ticks])
     ax.set_yscale("log")
     ax.set(xlim=(low, high), ylim=(0.7, 5 * max(1, int(counts.max()), int(right.max()))))

@@ -5,20 +5,21 @@ from itertools import accumulate
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
-from torch import Tensor
 
 from nested_lightning.discovery.masses import normalised
 from nested_lightning.errors import DataError
 from nested_lightning.figures.style import ORANGE, Drawn, new_axes, plain
-from nested_lightning.taxonomy import Taxonomy
 
 _DIAGONAL = "#d9d9d9"
 _INCHES = (3.5, 20.0)  # side of the matrix
-_INCHES_PER_CLASS = 0.42
+_INCHES_PER_NUMBER, _INCHES_PER_NAME, _INCHES_PER_CLASS = 0.42, 0.22, 0.04
 _MOST_NUMBERS = 12
 _MOST_NAMES = 40  # of classes; of more the groups are named, where they have names
 _FONTS = (4.5, 11.0)
+_GROUP_FONT = 7.0  # of groups, which are of different sizes; small ones are left out before letters are too small
+_LEAST_FRAME = 8  # points that the mean group must have for a frame
 _LINE = 1.15  # height of a line in font sizes
 
 
@@ -53,48 +54,26 @@ def plot_confusion(
     if len(labels) != n or any(sum(sizes) != n for sizes in groups):
         raise DataError(f"expected {n} labels, and at each level groups of {n} labels together, for {n} classes")
     places, names = _named(labels, groups, group_names)
-    ax = _axes_for(names) if ax is None else ax
+    ax = _axes_for(n, names) if ax is None else ax
     mistakes = np.ma.masked_array(percent, mask=np.eye(n, dtype=bool))
     ax.set_facecolor(_DIAGONAL)
-    image = ax.imshow(mistakes, cmap="Blues", vmin=0, vmax=float(mistakes.max()) or 1)
+    # Of many classes each has few rows, and one mistake is much: with the root of the share others are seen, too.
+    scale = PowerNorm(1 if n <= _MOST_NAMES else 0.5, 0, float(mistakes.max()) or 1)
+    image = ax.imshow(mistakes, cmap="Blues", norm=scale, interpolation="nearest")
     bar = ax.figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03)
     font = 8 + ax.get_window_extent().height / ax.figure.dpi / 4
     bar.set_label("% of the label's rows (grey: right)", fontsize=font)
     bar.ax.tick_params(labelsize=0.9 * font)
     if n <= _MOST_NUMBERS:
         _write_figures(ax, percent, float(mistakes.max()))
-    for level, sizes in enumerate(groups):
-        _frame(ax, sizes, width=1.2 + 1.2 * (len(groups) - 1 - level))
-    _name_ticks(ax, places, names, n)
+    points = _points_per_class(ax, n)
+    framed = [sizes for sizes in groups if n / len(sizes) * points >= _LEAST_FRAME]
+    for level, sizes in enumerate(framed):
+        _frame(ax, sizes, width=1 + 0.8 * (len(framed) - 1 - level))
+    _name_ticks(ax, places, names, points, _FONTS[0] if len(names) == n else _GROUP_FONT)
     ax.set_xlabel("answer", fontsize=font)
     ax.set_ylabel("label", fontsize=font)
     return ax.figure, ax
-
-
-def confusion_by_taxonomy(counts: Tensor, taxonomy: Taxonomy, level: int, ax: Axes | None = None) -> Drawn:
-    """Draw the confusions of one level in the order of the tree, with a frame around the children of each node.
-
-    Args:
-        counts: ``LongTensor[K, K]`` in the order of the taxonomy's indices: row = label, column = answer.
-        taxonomy: the tree.
-        level: index of the level.
-        ax: axes to draw on. None: those of a new figure.
-
-    Returns:
-        ``(fig, ax)``.
-    """
-    above = [taxonomy.ancestors(level, coarser).tolist() for coarser in range(level + 1)]
-    order = sorted(range(len(counts)), key=lambda k: [ancestors[k] for ancestors in above])
-    groups, names = [], []
-    for coarser, ancestors in enumerate(above[:-1]):
-        members = [ancestors[k] for k in order]
-        nodes = list(dict.fromkeys(members))
-        groups.append([members.count(node) for node in nodes])
-        names.append([taxonomy.names(coarser)[node] for node in nodes])
-    labels = [taxonomy.names(level)[k] for k in order]
-    fig, ax = plot_confusion(counts.cpu().numpy()[np.ix_(order, order)], labels, groups, ax, names)
-    ax.set_title(f"{plain(taxonomy.levels[level])}: {int(counts.sum()):,} rows", fontsize=ax.xaxis.label.get_fontsize())
-    return fig, ax
 
 
 def _named(
@@ -110,8 +89,10 @@ def _named(
     return list(map(float, range(len(labels)))), [plain(label) for label in labels]
 
 
-def _axes_for(names: Sequence[str]) -> Axes:
-    side = float(np.clip(len(names) * _INCHES_PER_CLASS, *_INCHES))
+def _axes_for(n: int, names: Sequence[str]) -> Axes:
+    numbers = min(len(names), _MOST_NUMBERS)
+    named = numbers * _INCHES_PER_NUMBER + (len(names) - numbers) * _INCHES_PER_NAME
+    side = float(np.clip(max(named, n * _INCHES_PER_CLASS), *_INCHES))
     margin = 0.4 + _font_size(side * 72 / len(names)) / 72 * 0.65 * max(map(len, names))
     return new_axes(side + margin + 1.3, side + margin)
 
@@ -141,18 +122,20 @@ def _frame(ax: Axes, sizes: Sequence[int], width: float) -> None:
         ax.add_patch(Rectangle(corner, size, size, fill=False, edgecolor=ORANGE, linewidth=width, clip_on=False))
 
 
-def _name_ticks(ax: Axes, places: Sequence[float], names: Sequence[str], n: int) -> None:
-    """Write as many names as there is room for; the others are left out evenly."""
+def _points_per_class(ax: Axes, n: int) -> float:
     box = ax.get_window_extent()
-    points = min(box.width, box.height) / ax.figure.dpi * 72
-    least = _FONTS[0] * _LINE
+    return float(min(box.width, box.height) / ax.figure.dpi * 72 / n)
+
+
+def _name_ticks(ax: Axes, places: Sequence[float], names: Sequence[str], points: float, least: float) -> None:
+    """Write the names that there is room for in letters of ``least`` points, a class having ``points``."""
     shown = [0]
     for i, place in enumerate(places[1:], start=1):
-        if (place - places[shown[-1]]) * points / n >= least:
+        if (place - places[shown[-1]]) * points >= least * _LINE:
             shown.append(i)
     gaps = np.diff([places[i] for i in shown])
-    size = _font_size(float(gaps.min()) * points / n if len(gaps) else points)
+    size = _font_size(points * float(gaps.min() if len(gaps) else len(names)))
     names = [names[i] for i in shown]
     ax.set_xticks([places[i] for i in shown], names, rotation=0 if max(map(len, names)) <= 3 else 90, fontsize=size)
     ax.set_yticks([places[i] for i in shown], names, fontsize=size)
-    ax.tick_params(length=2 if n > 40 else 3)
+    ax.tick_params(length=3)

@@ -34,11 +34,11 @@ def distortion_curves(
     """
     ax = new_axes() if ax is None else ax
     places = list(range(len(names))) if strengths is None else list(strengths)
-    percents = [[100 * share for share in shares] for shares in (accuracy, confidence)]
-    for values, line, marker, what in zip(percents, ("-", "--"), "oD", ("accuracy", "confidence"), strict=True):
+    right, sure = ([100 * share for share in shares] for shares in (accuracy, confidence))
+    for values, line, marker, what in ((right, "-", "o", "accuracy"), (sure, "--", "D", "confidence")):
         text = f"{plain(label)}: {what}" if label else what
         ax.plot(places, values, line, color=colour, marker=marker, markersize=4, label=text)
-    ax.fill_between(places, *percents, color=colour, alpha=0.1, linewidth=0)
+    ax.fill_between(places, right, sure, color=colour, alpha=0.1, linewidth=0)
     describe(ax, "distortion" if strengths is None else "strength of the distortion", "%")
     if strengths is None:
         ax.set_xticks(places, [plain(name, 24) for name in names], rotation=30, ha="right", fontsize=SMALL)

@@ -3,16 +3,16 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nested_lightning.answers import Answers
 from nested_lightning.figures.confidence import confidence_histogram
-from nested_lightning.figures.confusion import confusion_by_taxonomy
 from nested_lightning.figures.depth import depth_chart
 from nested_lightning.figures.distortion import distortion_curves
+from nested_lightning.figures.level_confusion import confusion_by_taxonomy
 from nested_lightning.figures.reliability import reliability_diagram
 from nested_lightning.figures.risk_coverage import risk_coverage_diagram
 from nested_lightning.figures.samples import Sample, samples_sheet
@@ -25,7 +25,7 @@ Drawings = Iterator[tuple[str, Callable[[], Figure]]]
 """Names, and the functions that draw: a figure that fails takes no other with it, and one at a time is in memory."""
 
 Tested = Mapping[str, Any]
-"""Of test rows under a distortion: its ``name``, its ``strength`` or None, and the ``metrics`` by ``LEVEL/accuracy``."""
+"""Of test rows under a distortion: its ``name``, its ``strength`` or None, its ``metrics`` by ``LEVEL/accuracy``."""
 
 
 def level_name(index: int, level: str) -> str:
@@ -72,7 +72,8 @@ def of_distortions(tests: Sequence[Tested], levels: Sequence[str]) -> Drawings:
 
 
 def _whole(drawn: Drawn) -> Figure:
-    return cast("Figure", drawn[0])  # of axes of its own, no part of another figure
+    figure: Figure = drawn[0]
+    return figure
 
 
 def _confusion(answers: Answers, taxonomy: Taxonomy, level: int) -> Figure:
@@ -109,9 +110,9 @@ def _distortions(tests: Sequence[Tested], levels: Sequence[str]) -> Figure:
     strengths = [float(test["strength"]) for test in tests if test["strength"] is not None]
     figure, axes = panels(len(levels))
     for level, ax in zip(levels, axes, strict=True):
-        values = [[test["metrics"][f"{level}/{name}"] for test in tests] for name in ("accuracy", "confidence")]
+        right, sure = ([test["metrics"][f"{level}/{name}"] for test in tests] for name in ("accuracy", "confidence"))
         names = [test["name"] for test in tests]
-        distortion_curves(names, *values, strengths if len(strengths) == len(tests) else None, ax)
+        distortion_curves(names, right, sure, strengths if len(strengths) == len(tests) else None, ax)
         _put_before_title(ax, level)
     share_legend(figure, axes)
     return figure

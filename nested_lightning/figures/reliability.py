@@ -33,7 +33,7 @@ def reliability_diagram(bins: Tensor, ax: Axes | None = None) -> Drawn:
         ax.annotate(
             f"{count:.0f}",
             (centre, height),
-            (0, 5),
+            (0, 7),
             textcoords="offset points",
             ha="center",
             rotation=90,

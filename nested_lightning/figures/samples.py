@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from nested_lightning.figures.style import BLUE, GREY, ORANGE, SMALL, Drawn, new
 _SIGNS = {"right": ("✓", BLUE), "wrong": ("✗", ORANGE), "label not known": ("·", GREY), "withheld": ("?", GREY)}
 _TINT = 0.35
 _NAME = 24
-_WIDTH, _LABEL, _ANSWER = 9.5, 3.0, 6.2
+_WIDTH, _LABEL, _ANSWER, _BAR = 9.5, 3.0, 6.2, 2.7  # inches
 _TEXT = 52  # characters of a line
 
 
@@ -56,7 +57,7 @@ def samples_sheet(samples: Sequence[Sample], levels: Sequence[str], ax: Axes | N
     Returns:
         ``(fig, ax)``.
     """
-    lines = max(3, len(levels)) + 1  # of text per sample, and a gap
+    lines = max(4, len(levels)) + 1  # of text per sample, and a gap
     height = lines * len(samples) + 2
     ax = new_axes(9.5, 0.17 * height) if ax is None else ax
     ax.set(xlim=(0, _WIDTH), ylim=(height - 1, -1))
@@ -88,8 +89,8 @@ def _draw_input(ax: Axes, sample: Sample, top: float, height: float) -> None:
 def _draw_level(ax: Axes, sample: Sample, level: int, name: str, y: float) -> None:
     verdict = sample.verdict(level)
     sign, colour = _SIGNS[verdict]
-    text = {"fontsize": SMALL, "va": "center", "color": GREY if verdict == "withheld" else "black"}
+    text: dict[str, Any] = {"fontsize": SMALL, "va": "center", "color": GREY if verdict == "withheld" else "black"}
     ax.text(_LABEL, y, f"{name}: {plain(sample.truth[level] or 'not known', _NAME)}", fontsize=SMALL, va="center")
-    ax.barh(y, (_WIDTH - _ANSWER) * sample.confidence[level], left=_ANSWER, height=0.86, color=colour, alpha=_TINT)
+    ax.barh(y, _BAR * sample.confidence[level], left=_ANSWER, height=0.86, color=colour, alpha=_TINT)
     ax.text(_ANSWER + 0.05, y, f"{sign} {plain(sample.answer[level], _NAME)}", **text)
     ax.text(_WIDTH, y, f"{100 * sample.confidence[level]:.1f} %", ha="right", **text)

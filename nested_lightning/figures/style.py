@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -9,13 +10,13 @@ from matplotlib.figure import Figure, SubFigure
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00", "#000000", "#999999")
 """Of lines, in their order: those of Okabe and Ito, with grey for their yellow, which is hard to see on white."""
-LINES = ("-", "--", "-.", ":")
+_LINES = ("-", "--", "-.", ":")
 GREY, PALE = "0.45", "0.85"
 SMALL, MEDIUM = 8, 10
 """Sizes of fonts in points: of numbers and names, and of titles and labels."""
 
-Drawn = tuple[Figure | SubFigure, Axes]
-"""What a figure function returns: the figure, and the axes drawn on."""
+Drawn = tuple[Any, Axes]
+"""What a figure function returns: the ``Figure`` (or ``SubFigure`` of the axes given), and the axes drawn on."""
 
 
 def panels(n: int, width: float = 3.6, height: float = 3.4, columns: int = 4) -> tuple[Figure, list[Axes]]:
@@ -35,6 +36,11 @@ def panels(n: int, width: float = 3.6, height: float = 3.4, columns: int = 4) ->
 def new_axes(width: float = 5, height: float = 4.4) -> Axes:
     """Return the axes of a new figure, sizes in inches."""
     return panels(1, width, height)[1][0]
+
+
+def look(i: int) -> dict[str, Any]:
+    """Return colour and style of the i-th line, no two of the first 32 alike."""
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": _LINES[(i + i // len(COLOURS)) % len(_LINES)]}
 
 
 def describe(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> None:

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import cycle, groupby
+from itertools import groupby
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from nested_lightning.figures.style import BLUE, COLOURS, GREY, LINES, ORANGE, SMALL, Drawn, describe, new_axes, plain
+from nested_lightning.figures.style import GREY, SMALL, Drawn, describe, look, new_axes, plain
 
 Epochs = Sequence[Mapping[str, float | str | None]]
 """An entry per epoch: ``stage``, the name of its level, and what was logged under the keys that are asked for."""
@@ -23,8 +23,7 @@ def loss_timeline(epochs: Epochs, ax: Axes | None = None) -> Drawn:
     Returns:
         ``(fig, ax)``.
     """
-    lines = {"train/loss": ("training", BLUE, "-"), "val/loss": ("validation", ORANGE, "--")}
-    return _draw(epochs, lines, 1.0, "loss", ax)
+    return _draw(epochs, {"train/loss": "training", "val/loss": "validation"}, 1.0, "loss", ax)
 
 
 def accuracy_timeline(epochs: Epochs, levels: Sequence[str], ax: Axes | None = None) -> Drawn:
@@ -38,20 +37,17 @@ def accuracy_timeline(epochs: Epochs, levels: Sequence[str], ax: Axes | None = N
     Returns:
         ``(fig, ax)``.
     """
-    looks = zip(levels, cycle(COLOURS), cycle(LINES), strict=False)
-    lines = {f"val/{level}/accuracy": (plain(level), colour, line) for level, colour, line in looks}
+    lines = {f"val/{level}/accuracy": plain(level) for level in levels}
     return _draw(epochs, lines, 100.0, "accuracy, validation rows, %", ax)
 
 
-def _draw(
-    epochs: Epochs, lines: Mapping[str, tuple[str, str, str]], scale: float, ylabel: str, ax: Axes | None
-) -> Drawn:
+def _draw(epochs: Epochs, lines: Mapping[str, str], scale: float, ylabel: str, ax: Axes | None) -> Drawn:
     ax = new_axes(8, 3.4) if ax is None else ax
-    for key, (name, colour, line) in lines.items():
+    for i, (key, name) in enumerate(lines.items()):
         values = [_number(epoch.get(key)) * scale for epoch in epochs]
         if not all(map(math.isnan, values)):
             marker = "o" if len(epochs) < 40 else ""
-            ax.plot(range(1, len(epochs) + 1), values, line, color=colour, marker=marker, markersize=3, label=name)
+            ax.plot(range(1, len(epochs) + 1), values, marker=marker, markersize=3, label=name, **look(i))
     describe(ax, "epoch", ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlim(0.5, len(epochs) + 0.5)
