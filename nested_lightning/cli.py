@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nested_lightning.callbacks import (
     CascadeTraining,
+    Figures,
     PredictionWriter,
     RejectionFineTuning,
     Report,
@@ -34,6 +35,7 @@ from nested_lightning.foreign import refuse_foreign
 from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.quiet import quietly
+from nested_lightning.report_command import report_command
 from nested_lightning.resources import recipes_command
 from nested_lightning.taxonomy_command import taxonomy_command
 from nested_lightning.usage import ShortHelp, explain
@@ -42,8 +44,9 @@ _SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _CHECKPOINT_OPTIONS = ("seed_everything", "model", "data")
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
 Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
-Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help."""
-_OTHER_COMMANDS = {"recipes": recipes_command, "taxonomy": taxonomy_command}
+Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help.
+Runs side by side on one page: 'report RUN [RUN ...]'."""
+_OTHER_COMMANDS = {"recipes": recipes_command, "report": report_command, "taxonomy": taxonomy_command}
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -86,6 +89,7 @@ class NestedCLI(LightningCLI):
         parser.add_lightning_class_args(RejectionFineTuning, "rejection")
         parser.add_lightning_class_args(TemperatureScaling, "temperature")
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(Figures, "figures")
         parser.link_arguments(
             "data", "model.taxonomy", compute_fn=lambda data: data.taxonomy.to_dict(), apply_on="instantiate"
         )
@@ -149,7 +153,7 @@ def main(
     model_class: type[NestedLightningModule] = NestedLightningModule,
     data_class: type[HierarchicalDataModule] = HierarchicalDataModule,
 ) -> None:
-    """Run ``lightning fit|validate|test|predict|recipes|taxonomy``; ``args`` defaults to the process's own.
+    """Run ``lightning fit|validate|test|predict|recipes|report|taxonomy``; ``args`` defaults to the process's own.
 
     A subclass of one's own is run by a script of one line that passes it as ``model_class`` or ``data_class``.
     A user's mistake is told in one message, with exit code 2.

@@ -1,12 +1,16 @@
-"""The default logger, one ``metrics.csv`` in the folder of the run; and what others need before they start."""
+"""The default logger, one ``metrics.csv`` in a run's folder; what others need before they start; pictures for them."""
 
 import csv
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import Logger, WandbLogger
+import numpy as np
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 class RunCSVLogger(Logger):
@@ -89,3 +93,21 @@ def keep_wandb_offline(loggers: Iterable[Any]) -> None:
         configured = wandb.api.api_key is not None
     if not configured:
         wandb.setup(wandb.Settings(mode="offline"))
+
+
+def log_picture(logger: Logger, key: str, picture: "Image", step: int) -> None:
+    """Give a picture to a logger that takes pictures; do nothing with any other.
+
+    Args:
+        logger: W&B's, TensorBoard's or MLflow's.
+        key: its name, with slashes between sections.
+        picture: as MLflow's file, ``key`` with ``.png`` behind it.
+        step: optimizer steps so far.
+    """
+    picture = picture.convert("RGB")
+    if isinstance(logger, WandbLogger):
+        logger.log_image(key, [picture], step=step)
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image(key, np.asarray(picture), step, dataformats="HWC")
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_image(logger.run_id, picture, artifact_file=f"{key}.png")
