@@ -1,6 +1,8 @@
 """The command line: LightningCLI with the cascade, calibration and errors in one line."""
 
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from functools import cached_property
@@ -42,6 +44,8 @@ _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
 Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
 Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help."""
 _OTHER_COMMANDS = {"recipes": recipes_command, "taxonomy": taxonomy_command}
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -92,6 +96,7 @@ class NestedCLI(LightningCLI):
         if not args:
             parser.print_help()
             sys.exit(2)
+        self.resuming = resuming_command(args)
         configs = open_configs(args)
         try:
             self.config = parser.parse_args(_with_checkpoint_config(configs.args))
@@ -140,6 +145,7 @@ class NestedCLI(LightningCLI):
         last = os.path.join(self.trainer.default_root_dir, "checkpoints", "last.ckpt")
         if self.config_init[self.subcommand].ckpt_path == "last" and not os.path.exists(last):
             rank_zero_info(f"There is no {last} to go on with: a new run starts")
+        self._get(self.config_init, "checkpoint").how_to_go_on = self.resuming
 
 
 def main(
@@ -163,6 +169,11 @@ def main(
             return
         with quietly():
             _run(arguments, model_class, data_class)
+    except SystemExit as end:
+        # Lightning makes a failure (1) of Ctrl-C; scripts tell it from one by this code.
+        sys.exit(_INTERRUPTED if isinstance(end.__context__, KeyboardInterrupt) else end.code)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except Exception as error:
         mistake = _mistake(error)
         if mistake is None:
@@ -180,7 +191,7 @@ def _run(args: list[str], model_class: type[L.LightningModule], data_class: type
         save_config_callback=SaveRunConfig,
         save_config_kwargs={"save_to_log_dir": False},
         trainer_defaults={
-            "callbacks": [Report(), PredictionWriter(), StageProgress()],
+            "callbacks": [StageProgress(), Report(), PredictionWriter()],
             "max_epochs": -1,  # the cascade ends itself
             "enable_model_summary": False,
         },
@@ -196,6 +207,19 @@ def _run(args: list[str], model_class: type[L.LightningModule], data_class: type
         auto_configure_optimizers=False,
         args=args,
     )
+
+
+def resuming_command(args: Sequence[str]) -> str:
+    """Return the command that goes on with the run of these arguments.
+
+    Example:
+        >>> resuming_command(["fit", "--config", "my recipe.yaml"]).split(" ", 1)[1]
+        "fit --config 'my recipe.yaml' --ckpt_path last"
+    """
+    started = PurePath(sys.argv[0])
+    program = "nested-lightning" if started.suffix != ".py" or started.stem == "__main__" else f"python {started}"
+    there = any(argument.split("=")[0] == "--ckpt_path" for argument in args)
+    return f"{program} {shlex.join([*args, *([] if there else ['--ckpt_path', 'last'])])}"
 
 
 def warn_of_other_command() -> None:

@@ -2,10 +2,12 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from killed_run import Server
 
 # A hub id must fail at once, and no test may depend on the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -23,6 +25,13 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}: set NESTED_LIGHTNING_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """Runs the command line in processes of their own."""
+    with Server() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
