@@ -37,10 +37,8 @@ class StageProgress(RichProgressBar):
         self._begin_epoch(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._begin_epoch(trainer)  # its description needs it
         super().on_train_epoch_start(trainer, pl_module)
-        self._begin_epoch(trainer)
-        if self.progress is not None and self.train_progress_bar_id is not None:
-            self.progress.update(self.train_progress_bar_id, description=escape(self._place))
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
@@ -53,8 +51,7 @@ class StageProgress(RichProgressBar):
         if known:
             figures.append(f"{known[-1]} accuracy {100 * float(metrics[f'val/{known[-1]}/accuracy']):.2f} %")
         self._best = min(self._best, float(metrics.get("val/loss", math.inf)))
-        outlook = [f"{name} {value}" for name, value in self._outlook(trainer).items()]
-        print(" | ".join([self._place, *figures, f"{self._seconds:.1f} s", *outlook]), flush=True)
+        print(" | ".join([self._place, *figures, f"{self._seconds:.1f} s", *self._outlook(trainer)]), flush=True)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.teardown(trainer, pl_module, "fit")  # a table may follow, which a bar would run into
@@ -71,7 +68,14 @@ class StageProgress(RichProgressBar):
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
         metrics: dict[str, Any] = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return {**metrics, **self._outlook(trainer)}
+        return metrics
+
+    def configure_columns(self, trainer: L.Trainer) -> list[Any]:
+        return super().configure_columns(trainer)[:-1]  # batches per second
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        """Replace Lightning's "Epoch 7" by two lines; it has no public name for it."""
+        return escape("\n".join([_place(self.trainer), " | ".join(self._outlook(self.trainer))]))
 
     def tracked(self, steps: Iterable[T], total: float, description: str) -> Iterator[T]:
         """Yield ``steps`` of work outside the epochs, with a bar of their own while they last."""
@@ -91,20 +95,20 @@ class StageProgress(RichProgressBar):
         self._best = math.inf if cascade is None else cascade.best
         self._place = _place(trainer)
 
-    def _outlook(self, trainer: L.Trainer) -> dict[str, str]:
+    def _outlook(self, trainer: L.Trainer) -> list[str]:
         """Return what is known of the rest: at the end of an epoch the cascade may be in the next stage already."""
         cascade = _cascade(trainer)
         if cascade is None:
-            return {}
-        outlook = {"best": f"{self._best:.4f}"} if self._best < math.inf else {}
+            return []
+        outlook = [f"best {self._best:.4f}"] if self._best < math.inf else []
         if cascade.finished:
             return outlook
         if cascade.epoch:
-            outlook["patience"] = f"{cascade.patience - cascade.bad_epochs} of {cascade.patience}"
+            outlook.append(f"patience {cascade.patience - cascade.bad_epochs} of {cascade.patience}")
         if self._seconds is not None:
             later = sum(stage.max_epochs for stage in cascade.plan[cascade.index + 1 :])
             left = cascade.planned.max_epochs - cascade.epoch + later
-            outlook["at most"] = duration(left * self._seconds)
+            outlook.append(f"at most {duration(left * self._seconds)}")
         return outlook
 
 
