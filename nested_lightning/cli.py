@@ -27,8 +27,10 @@ from nested_lightning.callbacks import (
     RunCheckpoint,
     StageProgress,
     TemperatureScaling,
+    WandbRun,
 )
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
+from nested_lightning.callbacks.wandb_run import log_options, wandb_run
 from nested_lightning.config_files import open_configs
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.errors import ConfigurationError, NestedLightningError
@@ -69,6 +71,8 @@ class SaveRunConfig(SaveConfigCallback):
             raise ConfigurationError(
                 f"{path} cannot be written ({error.strerror}): choose another --trainer.default_root_dir"
             ) from error
+        if run := wandb_run(trainer):
+            log_options(run, path)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self._options
@@ -191,7 +195,7 @@ def _run(args: list[str], model_class: type[L.LightningModule], data_class: type
         save_config_callback=SaveRunConfig,
         save_config_kwargs={"save_to_log_dir": False},
         trainer_defaults={
-            "callbacks": [StageProgress(), Report(), PredictionWriter()],
+            "callbacks": [StageProgress(), Report(), PredictionWriter(), WandbRun()],
             "max_epochs": -1,  # the cascade ends itself
             "enable_model_summary": False,
         },

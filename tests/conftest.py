@@ -14,6 +14,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 _cache = tempfile.TemporaryDirectory(prefix="nested-lightning-tests-")
 os.environ["HF_DATASETS_CACHE"] = _cache.name
+# W&B sends nothing, asks for nothing and leaves nothing behind.
+os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true")
+os.environ.update({f"WANDB_{name}_DIR": _cache.name for name in ("CACHE", "DATA", "CONFIG")})
 torch.set_num_threads(1)
 
 

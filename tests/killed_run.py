@@ -5,6 +5,7 @@ reads: a JSON object of ``args`` and of the file ``log`` for what the command pr
 which is -9 after a SIGKILL. With ``keys`` the command runs on a terminal, where these are pressed when ``at`` is seen.
 """
 
+import atexit
 import json
 import os
 import pty
@@ -12,6 +13,7 @@ import pydoc
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,12 @@ from nested_lightning.cli import main
 
 
 class Kill(Callback):
-    """SIGKILL this process at the ``count``-th call of a function or method, named by its import path."""
+    """SIGKILL this process at the ``count``-th call of a function or method, named by its import path.
 
-    def __init__(self, call: str, count: int) -> None:
+    Before that it waits for ``wait`` seconds, in which other processes may do what they do from time to time.
+    """
+
+    def __init__(self, call: str, count: int, wait: float = 0.0) -> None:
         owner, _, name = call.rpartition(".")
         place: Any = pydoc.locate(owner)
         original = getattr(place, name)
@@ -35,6 +40,7 @@ class Kill(Callback):
         def counted(*args: Any, **kwargs: Any) -> Any:
             self.calls += 1
             if self.calls == count:
+                time.sleep(wait)
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(*args, **kwargs)
 
@@ -113,6 +119,7 @@ def run_and_exit(job: dict[str, Any]) -> None:
     except BaseException:
         traceback.print_exc()
     finally:
+        atexit._run_exitfuncs()  # as at the end of a process that is not a fork: W&B writes what it holds
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

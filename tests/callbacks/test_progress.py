@@ -27,7 +27,9 @@ def test_a_line_per_epoch_with_what_is_left(capsys, tmp_path, monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: next(ticks))
     monkeypatch.setattr("nested_lightning.callbacks.progress.time", clock)
     shown = lines(capsys, tmp_path, CascadeTraining(max_epochs=[3, 2, 4], patience=5))
-    places = [f"stage {i}/3 {level}" for i, level, n in ((1, "kind", 3), (2, "group", 2), (3, "leaf", 4)) for _ in range(n)]
+    places = [
+        f"stage {i}/3 {level}" for i, level, n in ((1, "kind", 3), (2, "group", 2), (3, "leaf", 4)) for _ in range(n)
+    ]
     assert [line[0] for line in shown] == places
     assert [line[1] for line in shown[:4]] == [f"epoch {n} of at most {m}" for n, m in ((1, 3), (2, 3), (3, 3), (1, 2))]
     # An epoch takes half a minute, the time between two looks at the clock.
