@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nested_lightning.callbacks import (
     CascadeTraining,
+    Figures,
     PredictionWriter,
     RejectionFineTuning,
     Report,
@@ -92,6 +93,7 @@ class NestedCLI(LightningCLI):
         parser.add_lightning_class_args(RejectionFineTuning, "rejection")
         parser.add_lightning_class_args(TemperatureScaling, "temperature")
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(Figures, "figures")
         parser.link_arguments(
             "data", "model.taxonomy", compute_fn=lambda data: data.taxonomy.to_dict(), apply_on="instantiate"
         )

@@ -1,13 +1,17 @@
-"""Loggers of a run's folder: the default one, which writes ``metrics.csv``, and W&B with one W&B run per folder."""
+"""Loggers of a run's folder: the default one, which writes ``metrics.csv``, and W&B's; pictures for any logger."""
 
 import csv
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import Logger, WandbLogger
+import numpy as np
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _FLUSH = "x_transaction_log_flush_interval"
 """W&B's option for the seconds after which what was logged is on disk; without it a kill loses 15 seconds, or more."""
@@ -134,3 +138,21 @@ def keep_wandb_offline(loggers: Iterable[Any]) -> None:
         configured = wandb.api.api_key is not None
     if not configured:
         wandb.setup(wandb.Settings(mode="offline"))
+
+
+def log_picture(logger: Logger, key: str, picture: "Image", step: int) -> None:
+    """Give a picture to a logger that takes pictures; do nothing with any other.
+
+    Args:
+        logger: W&B's, TensorBoard's or MLflow's.
+        key: its name, with slashes between sections.
+        picture: as MLflow's file, ``key`` with ``.png`` behind it.
+        step: optimizer steps so far.
+    """
+    picture = picture.convert("RGB")
+    if isinstance(logger, WandbLogger):
+        logger.log_image(key, [picture], step=step)
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image(key, np.asarray(picture), step, dataformats="HWC")
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_image(logger.run_id, picture, artifact_file=f"{key}.png")

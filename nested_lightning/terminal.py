@@ -1,4 +1,4 @@
-"""Progress of long work: a bar where there is a terminal, and nothing that would fill a log file where there is none."""
+"""Progress of long work: a bar where there is a terminal, and nothing where it would fill a log file."""
 
 import math
 import sys

@@ -3,6 +3,7 @@
 from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.callbacks.cascade import CascadeTraining
 from nested_lightning.callbacks.checkpoint import RunCheckpoint
+from nested_lightning.callbacks.figures import Figures
 from nested_lightning.callbacks.predictions import PredictionWriter
 from nested_lightning.callbacks.progress import StageProgress
 from nested_lightning.callbacks.rejection import RejectionFineTuning
@@ -15,6 +16,7 @@ from nested_lightning.callbacks.word_vectors import WordVectors
 __all__ = [
     "Calibrator",
     "CascadeTraining",
+    "Figures",
     "PredictionWriter",
     "RejectionFineTuning",
     "Report",

@@ -7,9 +7,16 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
-from nested_lightning.callbacks.outputs import Outputs, has_validation, measure, run_network, run_test
+from nested_lightning.callbacks.outputs import (
+    Measured,
+    Outputs,
+    has_validation,
+    measure,
+    run_network,
+    run_test,
+    values_of,
+)
 from nested_lightning.errors import CalibrationError
-from nested_lightning.metrics import NestedMetrics
 from nested_lightning.module import NestedLightningModule, as_nested
 
 
@@ -25,7 +32,7 @@ class Calibrator(Callback, ABC):
         split: what was measured on, ``"test"`` or ``"val"``.
         before: metrics before the step, keyed ``LEVEL/accuracy`` and so on.
         after: metrics after the step.
-        metrics: the same with its bins, in the process that ran the step; not saved.
+        measured: what ``before`` and ``after`` are of, in the process that ran the step; not saved.
 
     Raises:
         CalibrationError: there is no validation data.
@@ -36,7 +43,7 @@ class Calibrator(Callback, ABC):
         self.split = ""
         self.before: dict[str, float] = {}
         self.after: dict[str, float] = {}
-        self.metrics: NestedMetrics | None = None
+        self.measured: tuple[Measured, Measured] | None = None
 
     @abstractmethod
     def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
@@ -68,14 +75,10 @@ class Calibrator(Callback, ABC):
         validation = run_network(trainer, module, trainer.val_dataloaders)
         test = run_test(trainer, module)
         self.split, measured = ("val", validation) if test is None else ("test", test)
-        self.before = values_of(measure(module, measured))
+        before = measure(module, measured)
+        self.before = values_of(before)
         self.calibrate(trainer, module, validation)
         self.done = True
-        self.metrics = measure(module, measured)
-        self.after = values_of(self.metrics)
+        after = measure(module, measured)
+        self.measured, self.after = (before, after), values_of(after)
         rank_zero_info(f"{type(self).__name__}: done")
-
-
-def values_of(metrics: NestedMetrics) -> dict[str, float]:
-    """Return the values as plain numbers, keyed ``LEVEL/accuracy`` and so on."""
-    return {name: float(value) for name, value in metrics.compute().items()}

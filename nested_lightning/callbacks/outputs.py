@@ -9,8 +9,9 @@ import torch
 from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DistributedSampler, SequentialSampler
 
+from nested_lightning.answers import Answers
 from nested_lightning.errors import DataError
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.module import NestedLightningModule
@@ -19,15 +20,29 @@ T = TypeVar("T")
 
 
 class Outputs(NamedTuple):
-    """Of N rows: per level the embeddings ``FloatTensor[N, d_i]``, and the targets ``LongTensor[N, n_levels]``."""
+    """Of N rows: per level the embeddings ``FloatTensor[N, d_i]``, and the targets ``LongTensor[N, n_levels]``.
+
+    ``dataset[rows[i]]`` is the i-th row; ``rows`` is None where the loader does not tell which rows it gives.
+    """
 
     embeddings: list[Tensor]
     target: Tensor
+    dataset: Any
+    rows: Tensor | None
 
     def logits(self, module: NestedLightningModule) -> list[Tensor]:
         """Return per level the logits ``FloatTensor[N, sizes[i] + 1]`` of the heads as they are now."""
         heads = module.network.heads
-        return [head.classify(f) for head, f in zip(heads, self.embeddings, strict=True)]
+        return [head.classify(f) for head, f in zip(heads, self.embeddings, strict=False)]
+
+
+class Measured(NamedTuple):
+    """The metrics of a model on N rows, its answers to each of them, and where the rows are, as in ``Outputs``."""
+
+    metrics: NestedMetrics
+    answers: Answers
+    dataset: Any
+    rows: Tensor | None
 
 
 def has_validation(trainer: L.Trainer) -> bool:
@@ -44,8 +59,11 @@ def tracked(trainer: L.Trainer, steps: Iterable[T], description: str, total: flo
 
 
 @torch.no_grad()
-def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any) -> Outputs:
-    """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows."""
+def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, up_to: int | None = None) -> Outputs:
+    """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows.
+
+    ``up_to`` is the index of the last level that is run; None: all.
+    """
     module.eval()
     if isinstance(loader, (list, tuple)):
         loader = loader[0]  # of several test loaders the first has the rows as they are
@@ -55,15 +73,30 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any) 
     for batch in tracked(trainer, loader, "rows through the network"):
         x, target = trainer.strategy.batch_to_device(precision.convert_input(batch))
         with precision.forward_context():
-            embeddings = module.network.embed(x)
+            embeddings = module.network.embed(x, up_to)
         parts.append((*(f.to(dtype) for f in embeddings), target))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    rows = _row_numbers(loader, len(columns[-1]))
     samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))
     if any(isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1 for sampler in samplers):
         gathered: list[Any] = [None] * trainer.world_size
-        torch.distributed.all_gather_object(gathered, [column.cpu() for column in columns])
-        columns = [torch.cat(column).to(module.device) for column in zip(*gathered, strict=True)]
-    return Outputs(columns[:-1], columns[-1])
+        torch.distributed.all_gather_object(gathered, [column.cpu() for column in (*columns, rows)])
+        *columns, rows = [torch.cat(column).to(module.device) for column in zip(*gathered, strict=True)]
+    known = rows.cpu() if bool((rows >= 0).all()) else None
+    return Outputs(columns[:-1], columns[-1], getattr(loader, "dataset", None), known)
+
+
+def _row_numbers(loader: Any, n: int) -> Tensor:
+    """Return the numbers of the rows that ``loader`` has given on this process, -1 where it does not tell them."""
+    sampler: Any = getattr(loader, "sampler", None)
+    in_order = isinstance(sampler, SequentialSampler) or (
+        isinstance(sampler, DistributedSampler) and not sampler.shuffle
+    )
+    if in_order and getattr(loader, "batch_size", None) is not None:
+        numbers = torch.tensor(list(sampler)[:n], dtype=torch.long)
+        if len(numbers) == n:
+            return numbers
+    return torch.full((n,), -1)
 
 
 def run_test(trainer: L.Trainer, module: NestedLightningModule) -> Outputs | None:
@@ -81,9 +114,15 @@ def run_test(trainer: L.Trainer, module: NestedLightningModule) -> Outputs | Non
 
 
 @torch.no_grad()
-def measure(module: NestedLightningModule, outputs: Outputs) -> NestedMetrics:
-    """Return the metrics of the calibrated and combined answers."""
+def measure(module: NestedLightningModule, outputs: Outputs) -> Measured:
+    """Return the metrics and the answers, calibrated and combined."""
     own = module.own_log_probabilities(outputs.logits(module))
+    combined = module.combination(own, module.taxonomy)
     metrics = NestedMetrics(module.taxonomy, threshold=module.threshold).to(module.device)
-    metrics.update(module.combination(own, module.taxonomy), outputs.target)
-    return metrics
+    metrics.update(combined, outputs.target)
+    return Measured(metrics, Answers.of(combined, outputs.target, module.taxonomy), outputs.dataset, outputs.rows)
+
+
+def values_of(measured: Measured) -> dict[str, float]:
+    """Return the metrics as plain numbers, keyed ``LEVEL/accuracy`` and so on."""
+    return {name: float(value) for name, value in measured.metrics.compute().items()}

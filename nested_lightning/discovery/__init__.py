@@ -2,7 +2,6 @@
 
 from nested_lightning.discovery.classifier import confusion
 from nested_lightning.discovery.discover import Discovery, discover, level_names
-from nested_lightning.discovery.figure import plot_confusion
 from nested_lightning.discovery.masses import normalised, off_diagonal_masses
 from nested_lightning.discovery.rows import labelled_rows
 
@@ -14,5 +13,4 @@ __all__ = [
     "level_names",
     "normalised",
     "off_diagonal_masses",
-    "plot_confusion",
 ]

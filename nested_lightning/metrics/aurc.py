@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from nested_lightning.metrics.diagram import risk_coverage_diagram
 from nested_lightning.metrics.functional import check_level
 from nested_lightning.metrics.node_confidence import node_confidences
 from nested_lightning.metrics.risk_coverage import BINS, area_of, risk_histogram
@@ -46,7 +45,9 @@ class CoverageMetric(Metric):
         Returns:
             matplotlib's ``(fig, ax)``.
         """
-        return risk_coverage_diagram(self.counts, ax) if val is None else self._plot(val, ax)
+        from nested_lightning.figures import risk_coverage_diagram  # which draws with matplotlib, and is above this
+
+        return risk_coverage_diagram({"answers": self.counts}, ax) if val is None else self._plot(val, ax)
 
 
 class LevelAURC(CoverageMetric):

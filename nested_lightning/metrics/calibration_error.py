@@ -5,7 +5,6 @@ from typing import Any
 
 from torch import Tensor
 
-from nested_lightning.metrics.diagram import reliability_diagram
 from nested_lightning.metrics.functional import ece_of
 from nested_lightning.metrics.level import LevelMetric
 
@@ -50,4 +49,6 @@ class LevelECE(LevelMetric):
         Returns:
             matplotlib's ``(fig, ax)``.
         """
+        from nested_lightning.figures import reliability_diagram  # which draws with matplotlib, and is above this
+
         return reliability_diagram(self.bins, ax) if val is None else super().plot(val, ax)

@@ -8,7 +8,6 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from nested_lightning.errors import ConfigurationError, DataError
-from nested_lightning.metrics.diagram import reliability_diagram
 from nested_lightning.metrics.functional import (
     ACCUMULATOR,
     accuracy_of,
@@ -179,6 +178,8 @@ class NestedMetrics(Metric):
         Returns:
             matplotlib's ``(fig, ax)``.
         """
+        from nested_lightning.figures import reliability_diagram  # which draws with matplotlib, and is above this
+
         level = max(int(self.given.count_nonzero()) - 1, 0) if val is None else val
         fig, ax = reliability_diagram(self.bins[level], ax)
         ax.set_title(f"{self.taxonomy.levels[level]}: {ax.get_title()}")

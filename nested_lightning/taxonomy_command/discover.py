@@ -56,14 +56,11 @@ def _masses(levels: tuple[str, ...], masses: tuple[float, ...]) -> str:
 
 
 def _draw(found: "Discovery", picture: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    from nested_lightning.discovery import plot_confusion
     from nested_lightning.errors import ConfigurationError
+    from nested_lightning.figures import plot_confusion
 
     figure, _ = plot_confusion(found.matrix, found.labels, found.sizes)
     try:
-        FigureCanvasAgg(figure)
         figure.savefig(picture, dpi=150 if len(found.labels) > 40 else 100, bbox_inches="tight")
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"the picture {picture} cannot be written ({error}): choose another") from error

@@ -124,8 +124,8 @@ def test_plot():
     figure, axes = metric.plot()
     line = axes.lines[0]
     assert line.get_xdata().tolist() == pytest.approx([1 / 3, 2 / 3, 1])
-    assert line.get_ydata().tolist() == pytest.approx([0, 1 / 2, 1 / 3])
-    assert axes.get_title() == f"AURC {100 * (1 / 2 + 1 / 3) / 3:.2f} %, 3 answers"
+    assert line.get_ydata().tolist() == pytest.approx([0, 50, 100 / 3])
+    assert line.get_label() == f"answers: AURC {100 * (1 / 2 + 1 / 3) / 3:.2f} %"
     assert metric.plot(ax=axes) == (figure, axes)
     assert metric.plot([metric.compute(), metric.compute()])[1].lines
     pyplot.close("all")

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nested_lightning.errors import DataError
-from nested_lightning.metrics.diagram import BLUE, ORANGE
+from nested_lightning.figures.style import BLUE, ORANGE
 
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Of the methods, in their order; from Okabe and Ito."""

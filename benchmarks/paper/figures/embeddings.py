@@ -13,7 +13,7 @@ from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from nested_lightning import Taxonomy
-from nested_lightning.metrics.diagram import BLUE, ORANGE
+from nested_lightning.figures.style import BLUE, ORANGE
 
 _HUES = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # of Okabe and Ito
 _MARKERS = "o^sDv<>P"

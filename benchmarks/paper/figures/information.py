@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from nested_lightning.metrics.diagram import BLUE, ORANGE
+from nested_lightning.figures.style import BLUE, ORANGE
 
 _LINES = {"FG": ("I(F, G)", "-"), "FH": ("I(F, H)", "--")}
 

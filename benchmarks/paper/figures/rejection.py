@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from nested_lightning.metrics.diagram import BLUE, ORANGE
+from nested_lightning.figures.style import BLUE, ORANGE
 
 ROWS = 500  # of each class, and synthetic ones
 REACH = 6.0  # inputs are drawn, and shown, from -REACH to REACH

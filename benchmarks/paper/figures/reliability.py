@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from nested_lightning.metrics.diagram import reliability_diagram
+from nested_lightning.figures import reliability_diagram
 
 
 def draw_reliability(bins: Mapping[str, Mapping[str, Tensor]]) -> Figure:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nested_lightning import Taxonomy
 from nested_lightning.errors import DataError
-from nested_lightning.metrics.diagram import BLUE, ORANGE
+from nested_lightning.figures.style import BLUE, ORANGE
 from nested_lightning.module import Prediction
 
 RIGHT, WRONG, WITHHELD = "✓", "✗", "?"

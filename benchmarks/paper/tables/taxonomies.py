@@ -9,8 +9,9 @@ from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.result import Cell, Result, Row, percent
 from benchmarks.paper.training import Workspace, versions
 from nested_lightning import Taxonomy
-from nested_lightning.discovery import confusion, discover, labelled_rows, plot_confusion
+from nested_lightning.discovery import confusion, discover, labelled_rows
 from nested_lightning.discovery.masses import off_diagonal_masses
+from nested_lightning.figures import plot_confusion
 
 ROOT = Path(__file__).parents[3]
 ROWS = 10_000

@@ -6,8 +6,8 @@ import matplotlib
 import numpy as np
 import pytest
 
-from nested_lightning.discovery import plot_confusion
 from nested_lightning.errors import DataError
+from nested_lightning.figures import plot_confusion
 
 matplotlib.use("agg")
 from matplotlib import pyplot as plt

@@ -1,0 +1,75 @@
+"""``summary.json``: what ``lightning report`` tells of a run besides its settings and figures."""
+
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities import rank_zero_warn
+
+from nested_lightning.callbacks.final import Final
+from nested_lightning.data.randomness import run_seed
+from nested_lightning.module import NestedLightningModule
+
+FILE = "summary.json"
+_PACKAGES = ("nested-lightning", "torch", "lightning", "torchmetrics", "numpy")
+
+
+def write_summary(
+    trainer: L.Trainer, module: NestedLightningModule, final: Final, epochs: Sequence[Any], seconds: float
+) -> None:
+    """Write metrics before and after calibration, what every epoch logged, wall time, seed and versions."""
+    summary = {
+        "levels": list(module.taxonomy.levels),
+        "classes": list(module.taxonomy.sizes),
+        "split": final.split,
+        "rows": len(final.measured.answers.target) if final.measured else None,
+        "before": final.before,
+        "after": final.after,
+        "epochs": list(epochs),
+        "seconds": seconds,
+        "seed": run_seed(),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "device": str(module.device),
+        "precision": str(trainer.precision),
+        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in _PACKAGES}},
+    }
+    write_json(Path(trainer.default_root_dir) / FILE, summary)
+
+
+def tested_loaders(trainer: L.Trainer, levels: Sequence[str]) -> list[dict[str, Any]]:
+    """Return for each test loader its name, the strength of its distortion if that has one, and its metrics."""
+    loaders, tests = trainer.test_dataloaders, []
+    for i, loader in enumerate(loaders if isinstance(loaders, list) else [loaders]):
+        rows = getattr(loader, "dataset", None)
+        name = (getattr(rows, "name", "") or f"loader_{i}") if i else ""
+        strength = getattr(getattr(rows, "augmentation", None), "strength", None)
+        keys = [f"{level}/{metric}" for level in levels for metric in ("accuracy", "confidence", "ece", "aurc")]
+        logged = {key: trainer.callback_metrics.get(f"test/{name}/{key}" if name else f"test/{key}") for key in keys}
+        metrics = {key: float(value) for key, value in logged.items() if value is not None}
+        tests.append({"name": name or "none", "strength": strength if i else 0.0, "metrics": metrics})
+    return tests
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all; numbers that are not finite become null. A failure is a warning."""
+    beside = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+    except OSError as error:  # not worth the training that it would end
+        rank_zero_warn(f"{path} could not be written, the run goes on: {error.strerror}")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(of_key) for key, of_key in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

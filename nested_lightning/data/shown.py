@@ -1,0 +1,48 @@
+"""Inputs as a person can look at them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nested_lightning.data.loaders import TensorRows
+from nested_lightning.data.vocabulary import PADDING, Vocabulary
+
+
+def shown(dataset: Any, row: int, vocabulary: Callable[[], Vocabulary] | None = None) -> np.ndarray | str | None:
+    """Return the input of one row of a data set as a picture or a text.
+
+    Args:
+        dataset: whose rows are pairs of input and target; of a :class:`TensorRows` the input before its transforms.
+        row: its number.
+        vocabulary: gives that of token ids; None: they cannot be shown.
+
+    Returns:
+        ``uint8[H, W]`` or ``uint8[H, W, 3]``, a text, or None of inputs that are neither.
+
+    Example:
+        >>> rows = TensorRows(torch.tensor([[[[0, 255]]]], dtype=torch.uint8), torch.tensor([[0]]))
+        >>> shown(rows, 0).tolist()
+        [[0, 255]]
+    """
+    x = dataset.inputs[row] if isinstance(dataset, TensorRows) else dataset[row][0]
+    if isinstance(x, str) or not isinstance(x, Tensor):
+        return x if isinstance(x, str) else None
+    if x.ndim == 1 and x.dtype in (torch.int32, torch.int64) and vocabulary is not None:
+        return vocabulary().decode(x[x != PADDING].tolist())
+    if x.ndim != 3 or x.shape[0] not in (1, 3):
+        return None
+    return _picture(x)
+
+
+def _picture(x: Tensor) -> np.ndarray:
+    if x.dtype != torch.uint8:
+        x = x.float()
+        low, high = x.amin(), x.amax()
+        if low < 0 or high > 1:  # normalised in some way
+            x = (x - low) / (high - low).clamp(min=1e-12)
+        x = (255 * x).round().byte()
+    pixels: np.ndarray = x.cpu().permute(1, 2, 0).numpy()
+    return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
