@@ -94,6 +94,7 @@ class NestedCLI(LightningCLI):
         parser.add_lightning_class_args(TemperatureScaling, "temperature")
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(Figures, "figures")
+        parser.add_lightning_class_args(WandbRun, "wandb")
         parser.link_arguments(
             "data", "model.taxonomy", compute_fn=lambda data: data.taxonomy.to_dict(), apply_on="instantiate"
         )
@@ -197,7 +198,7 @@ def _run(args: list[str], model_class: type[L.LightningModule], data_class: type
         save_config_callback=SaveRunConfig,
         save_config_kwargs={"save_to_log_dir": False},
         trainer_defaults={
-            "callbacks": [StageProgress(), Report(), PredictionWriter(), WandbRun()],
+            "callbacks": [StageProgress(), Report(), PredictionWriter()],
             "max_epochs": -1,  # the cascade ends itself
             "enable_model_summary": False,
         },

@@ -100,7 +100,7 @@ class RunWandbLogger(WandbLogger):
 
     def __init__(
         self,
-        save_dir: str | os.PathLike[str],
+        save_dir: str | Path,
         project: str = "nested-lightning",
         name: str | None = None,
         id: str | None = None,
@@ -109,7 +109,7 @@ class RunWandbLogger(WandbLogger):
         import wandb
 
         if kwargs.get("settings") is None and _FLUSH in wandb.Settings.model_fields:
-            kwargs["settings"] = wandb.Settings(**{_FLUSH: 1.0})
+            kwargs["settings"] = {_FLUSH: 1.0}
         name = name or Path(save_dir).absolute().name
         os.makedirs(save_dir, exist_ok=True)  # or else W&B writes somewhere else
         super().__init__(name=name, save_dir=save_dir, id=id or wandb_run_id(save_dir), project=project, **kwargs)

@@ -4,12 +4,14 @@ import csv
 import html
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from commands import SHORT
 from killed_run import Server
 from lightning.pytorch.loggers import WandbLogger
+from PIL import Image
 from toy import TAXONOMY, loader, toy_module, toy_trainer
 from wandb_file import WandbFiles
 
@@ -86,7 +88,46 @@ def test_taxonomy_as_table_and_tree(files: WandbFiles) -> None:
     assert columns == list(taxonomy.levels)
     assert [tuple(row) for row in rows] == list(taxonomy.leaves)
     assert taxonomy.show() in html.unescape(files.media("taxonomy/tree").read_text())
-    assert sum("taxonomy/tree" in row for row in files.rows) == 1
+    assert sum("taxonomy/tree/path" in row for row in files.rows) == 1
+
+
+def test_figures_are_there_before_and_after_calibration_and_of_each_stage(root: Path, files: WandbFiles) -> None:
+    names = ["reliability", *(f"confusion-{i}-{level}" for i, level in enumerate(LEVELS, start=1))]
+    keys = [f"figures/{within}{name}" for within in ("", "uncalibrated/") for name in names]
+    for i in (1, 2, 3):
+        keys += [f"figures/stage-{i}-{LEVELS[i - 1]}/{name}" for name in names[: 1 + i]]
+    keys += [f"figures/{name}" for name in ("confidence", "risk_coverage", "depth", "timeline", "samples")]
+    for key in keys:
+        with Image.open(files.media(key)) as logged, Image.open(root / f"{key}.png") as written:
+            assert (np.asarray(logged.convert("RGB")) == np.asarray(written.convert("RGB"))).all(), key
+
+
+def test_samples_are_the_most_confident_mistakes_first(root: Path, files: WandbFiles) -> None:
+    columns, rows = files.table("samples/test")
+    answers = [column for level in LEVELS for column in (level, f"{level} confidence")]
+    assert columns == ["row", "input", "label", *answers, "depth", "rejected", "mistake"]
+    assert len(rows) == 100
+    taxonomy = Taxonomy.from_yaml("taxonomies/digits.yaml")
+    sure = []
+    for row in rows:
+        answer, confidence = row[3:9:2], row[4:9:2]
+        wrong = [name != true for name, true in zip(answer, row[2].split("/"), strict=True)]
+        assert any(wrong) == row[-1]
+        assert tuple(answer) in taxonomy.leaves
+        assert sum(c >= 0.5 for c in confidence) == row[-3]
+        assert (row[-3] == 0) == row[-2]
+        sure.append(max((c for c, w in zip(confidence, wrong, strict=True) if w), default=-1))
+    mistakes = [c for c in sure if c >= 0]
+    assert mistakes, "this short a training makes mistakes"
+    assert sure[: len(mistakes)] == sorted(mistakes, reverse=True)
+    # The picture of a row is that of the digits.
+    from sklearn.datasets import load_digits
+
+    with Image.open(rows[0][1]) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    digits = load_digits()
+    same = [i for i, image in enumerate(digits.images) if (np.round(image * 255 / 16) - pixels < 1.5).all()]
+    assert rows[0][2].rsplit("/", 1)[1] in {str(digits.target[i]) for i in same}
 
 
 def test_stages_as_a_table(files: WandbFiles) -> None:

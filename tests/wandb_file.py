@@ -51,18 +51,23 @@ class WandbFiles:
         return paths
 
     def media(self, key: str) -> Path:
-        """Return the file of the last picture, page or table under a key."""
+        """Return the file of the last picture or page under a key."""
         for file in reversed(self.files):
             for row in reversed(self.history(file)):
-                if f"{key}/path" in row:
-                    path: Path = file.parent / "files" / row[f"{key}/path"]
-                    return path
+                for path in row.get(f"{key}/filenames", [row.get(f"{key}/path")]):
+                    if path is not None:
+                        return file.parent / "files" / path
         raise KeyError(key)
 
     def table(self, key: str) -> tuple[list[str], list[list[Any]]]:
-        """Return columns and rows of the last table under a key."""
-        content = json.loads(self.media(key).read_text())
-        return content["columns"], content["data"]
+        """Return columns and rows of the last table under a key; an image is the path of its file."""
+        for artifact in reversed(self.artifacts):
+            contents = {entry.path: Path(entry.local_path) for entry in artifact.manifest.contents}
+            if f"{key}.table.json" in contents:
+                content = json.loads(contents[f"{key}.table.json"].read_text())
+                rows = [[contents[c["path"]] if isinstance(c, dict) else c for c in row] for row in content["data"]]
+                return content["columns"], rows
+        raise KeyError(key)
 
 
 def _values(items: Any) -> dict[str, Any]:

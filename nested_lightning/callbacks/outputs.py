@@ -51,7 +51,7 @@ def has_validation(trainer: L.Trainer) -> bool:
 
 
 def tracked(trainer: L.Trainer, steps: Iterable[T], description: str, total: float | None = None) -> Iterable[T]:
-    """Return ``steps``, shown on the trainer's progress bar if that can (``StageProgress``); ``total`` is their number."""
+    """Return ``steps``, shown on the trainer's progress bar if it is a ``StageProgress``; ``total`` is their number."""
     show = getattr(trainer.progress_bar_callback, "tracked", None)
     if show is None:
         return steps

@@ -19,8 +19,8 @@ T = TypeVar("T")
 class StageProgress(RichProgressBar):
     """Show stage, level and epoch, the best loss, the patience left and the longest time that is still to come.
 
-    On a terminal it is a bar, and anywhere a line after every epoch. The time takes every epoch left in the plan to
-    last as long as the last one did: stages mostly end before their last epoch, but later ones train more of the network.
+    On a terminal it is a bar, and anywhere a line after every epoch. The time is that of all epochs left in the plan,
+    each taken to last as long as the last one did: stages mostly end before, but later ones train more of the network.
 
     Args:
         refresh_rate: redrawings of the bar per second; without a terminal there are none.

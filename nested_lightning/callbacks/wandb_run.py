@@ -1,6 +1,5 @@
 """What a W&B run holds besides figures and numbers: options, taxonomy, stages, samples and the trained model."""
 
-import html
 import os
 import shutil
 from pathlib import Path
@@ -11,8 +10,11 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 
-from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.callbacks.cascade import CascadeTraining
+from nested_lightning.callbacks.final import Final, final_figures
+from nested_lightning.callbacks.samples import worst_samples
+from nested_lightning.callbacks.wandb_tables import samples_table, stages_table, taxonomy_table, taxonomy_tree
+from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import NestedLightningModule, as_nested
 
 if TYPE_CHECKING:
@@ -28,16 +30,29 @@ class WandbRun(Callback):
     - ``config.scheme``: ``nested``, ``traditional``, ``end to end``, or the name of the module's ``criterion``
     - ``taxonomy/classes`` and ``taxonomy/tree``: the leaves as a table, and the tree
     - ``cascade/stages``: the stages as a table, when training ends
+    - ``samples/test`` (or ``samples/val``, where there are no test rows): rows with their answers as a table, the most
+      confident mistakes first
     - an artifact of type ``model``: ``final.ckpt`` with levels, temperatures and figures
 
     Place it after the cascade and the calibrating callbacks.
+
+    Args:
+        samples: the most rows of the table of samples; 0: no table.
+        model: whether ``final.ckpt`` becomes an artifact.
+
+    Raises:
+        ConfigurationError: ``samples`` is negative.
 
     Attributes:
         stages: of each stage so far its level, epochs, first and last step, and best validation loss.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, samples: int = 100, model: bool = True) -> None:
+        if samples < 0:
+            raise ConfigurationError(f"wandb.samples must be at least 0, got {samples}")
+        self.samples, self.model = samples, model
         self.stages: list[dict[str, Any]] = []
+        self._final: Final | None = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"stages": self.stages}
@@ -63,11 +78,7 @@ class WandbRun(Callback):
             return
         run.config.update({"scheme": scheme(trainer, module)}, allow_val_change=True)
         if self._new:
-            import wandb
-
-            taxonomy = module.taxonomy
-            tree = wandb.Html(f"<pre>{html.escape(taxonomy.show())}</pre>", inject=False)
-            classes = wandb.Table(list(taxonomy.levels), [list(leaf) for leaf in taxonomy.leaves])
+            tree, classes = taxonomy_tree(module.taxonomy), taxonomy_table(module.taxonomy)
             run.log({"taxonomy/tree": tree, "taxonomy/classes": classes})
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -83,29 +94,47 @@ class WandbRun(Callback):
         stage["best loss"] = min(stage["best loss"], loss)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not self.stages or not (run := wandb_run(trainer)):
+        module = as_nested(pl_module)
+        if not any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
             return
-        import wandb
-
-        columns = ["level", "epochs", "first step", "last step", "best loss"]
-        rows = [[number, *(stage[name] for name in columns)] for number, stage in enumerate(self.stages, start=1)]
-        run.log({"cascade/stages": wandb.Table(["stage", *columns], rows)})
+        self._final = final_figures(trainer, module) if module.stage.finished else None  # on every process
+        if not (run := wandb_run(trainer)):
+            return
+        if self.stages:
+            run.log({"cascade/stages": stages_table(self.stages)})
+        measured = self._final and self._final.measured  # nothing where an earlier process has calibrated and logged it
+        if self._final and measured and self.samples:
+            samples = worst_samples(measured, module.taxonomy, self.samples, trainer.datamodule)  # type: ignore[attr-defined]
+            run.log({f"samples/{self._final.split}": samples_table(samples, module.taxonomy.levels)})
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Behind on_train_end of every callback, where the file is written last.
         final = Path(trainer.default_root_dir, "checkpoints", "final.ckpt")
-        if final.exists() and as_nested(pl_module).stage.finished and (run := wandb_run(trainer)):
+        if self.model and final.exists() and as_nested(pl_module).stage.finished and (run := wandb_run(trainer)):
             import wandb
 
-            artifact = wandb.Artifact(f"model-{run.id}", "model", metadata=_metadata(trainer, as_nested(pl_module)))
+            artifact = wandb.Artifact(
+                f"model-{run.id}", "model", metadata=self._metadata(trainer, as_nested(pl_module))
+            )
             artifact.add_file(str(final), policy="immutable")  # it is not changed any more: no copy
             run.log_artifact(artifact)
+
+    def _metadata(self, trainer: L.Trainer, module: NestedLightningModule) -> dict[str, Any]:
+        figures = (
+            {f"{self._final.split}/{name}": value for name, value in self._final.after.items()} if self._final else {}
+        )
+        return {
+            "levels": dict(zip(module.taxonomy.levels, module.taxonomy.sizes, strict=True)),
+            "scheme": scheme(trainer, module),
+            "temperatures": dict(zip(module.taxonomy.levels, module.temperatures.tolist(), strict=True)),
+            "metrics": figures,
+        }
 
 
 def wandb_run(trainer: L.Trainer) -> "Run | None":
     """Return the W&B run of the trainer's first ``WandbLogger``; None without one, and in all processes but one."""
     loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-    return loggers[0].experiment if loggers and trainer.is_global_zero else None  # type: ignore[return-value]
+    return loggers[0].experiment if loggers and trainer.is_global_zero else None
 
 
 def log_options(run: "Run", config: str | os.PathLike[str]) -> None:
@@ -125,17 +154,6 @@ def scheme(trainer: L.Trainer, module: NestedLightningModule) -> str:
     if module.criterion is not None:
         return str(getattr(module.criterion, "__name__", type(module.criterion).__name__))
     return "traditional" if module.loss_weights[:-1].any() else "end to end"
-
-
-def _metadata(trainer: L.Trainer, module: NestedLightningModule) -> dict[str, Any]:
-    calibrators = [c for c in trainer.callbacks if isinstance(c, Calibrator)]  # type: ignore[attr-defined]
-    figures = {f"{c.split}/{name}": value for c in calibrators for name, value in c.after.items()}
-    return {
-        "levels": dict(zip(module.taxonomy.levels, module.taxonomy.sizes, strict=True)),
-        "scheme": scheme(trainer, module),
-        "temperatures": dict(zip(module.taxonomy.levels, module.temperatures.tolist(), strict=True)),
-        "metrics": figures or {name: float(value) for name, value in trainer.callback_metrics.items()},
-    }
 
 
 def _rows_before(run: "Run") -> int:
