@@ -38,6 +38,7 @@ from nested_lightning.errors import ConfigurationError, NestedLightningError
 from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.quiet import quietly
+from nested_lightning.report_command import report_command
 from nested_lightning.resources import recipes_command
 from nested_lightning.taxonomy_command import taxonomy_command
 from nested_lightning.usage import ShortHelp, explain
@@ -45,8 +46,9 @@ from nested_lightning.usage import ShortHelp, explain
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
 Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
-Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help."""
-_OTHER_COMMANDS = {"recipes": recipes_command, "taxonomy": taxonomy_command}
+Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help.
+Runs side by side on one page: 'report RUN [RUN ...]'."""
+_OTHER_COMMANDS = {"recipes": recipes_command, "report": report_command, "taxonomy": taxonomy_command}
 
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -160,7 +162,7 @@ def main(
     model_class: type[NestedLightningModule] = NestedLightningModule,
     data_class: type[HierarchicalDataModule] = HierarchicalDataModule,
 ) -> None:
-    """Run ``lightning fit|validate|test|predict|recipes|taxonomy``; ``args`` defaults to the process's own.
+    """Run ``lightning fit|validate|test|predict|recipes|report|taxonomy``; ``args`` defaults to the process's own.
 
     A subclass of one's own is run by a script of one line that passes it as ``model_class`` or ``data_class``.
     A user's mistake is told in one message, with exit code 2.

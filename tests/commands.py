@@ -9,7 +9,7 @@ import pytest
 
 from nested_lightning.cli import main
 
-SHORT = ["--cascade.max_epochs", "1", "--rejection.steps", "3"]
+SHORT = ["--cascade.max_epochs", "1", "--rejection.steps", "3", "--figures.draw", "never"]
 
 
 def digits(root: Path) -> list[str]:

@@ -36,7 +36,6 @@ def write_summary(
         "seed": run_seed(),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "device": str(module.device),
-        "precision": str(trainer.precision),
         "versions": {"python": sys.version.split()[0], **{name: version(name) for name in _PACKAGES}},
     }
     write_json(Path(trainer.default_root_dir) / FILE, summary)

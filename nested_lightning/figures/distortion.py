@@ -18,7 +18,8 @@ def distortion_curves(
 ) -> Drawn:
     """Draw the accuracy (solid) and the mean confidence (dashed) on rows under each distortion.
 
-    Confidence above accuracy, shaded, is overconfidence. Called again with the same axes it adds another run.
+    Confidence above accuracy is overconfidence; of a run alone what is between them is shaded. Called again with the
+    same axes it adds another run.
 
     Args:
         names: of the distortions, that of the rows as they are among them.
@@ -38,8 +39,9 @@ def distortion_curves(
     for values, line, marker, what in ((right, "-", "o", "accuracy"), (sure, "--", "D", "confidence")):
         text = f"{plain(label)}: {what}" if label else what
         ax.plot(places, values, line, color=colour, marker=marker, markersize=4, label=text)
-    ax.fill_between(places, right, sure, color=colour, alpha=0.1, linewidth=0)
-    describe(ax, "distortion" if strengths is None else "strength of the distortion", "%")
+    if not label:
+        ax.fill_between(places, right, sure, color=colour, alpha=0.1, linewidth=0)
+    describe(ax, "distortion" if strengths is None else "strength of the distortion", "accuracy, confidence, %")
     if strengths is None:
         ax.set_xticks(places, [plain(name, 24) for name in names], rotation=30, ha="right", fontsize=SMALL)
     else:

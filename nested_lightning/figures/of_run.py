@@ -16,7 +16,7 @@ from nested_lightning.figures.level_confusion import confusion_by_taxonomy
 from nested_lightning.figures.reliability import reliability_diagram
 from nested_lightning.figures.risk_coverage import risk_coverage_diagram
 from nested_lightning.figures.samples import Sample, samples_sheet
-from nested_lightning.figures.style import SMALL, Drawn, panels, plain, share_legend
+from nested_lightning.figures.style import COLOURS, SMALL, Drawn, panels, plain, share_legend
 from nested_lightning.figures.timeline import Epochs, accuracy_timeline, loss_timeline
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.taxonomy import Taxonomy
@@ -68,7 +68,7 @@ def of_samples(samples: Callable[[], Sequence[Sample]], levels: Sequence[str]) -
 
 def of_distortions(tests: Sequence[Tested], levels: Sequence[str]) -> Drawings:
     """Give ``distortions``: accuracy and confidence of each level under each distortion."""
-    yield "distortions", partial(_distortions, tests, levels)
+    yield "distortions", partial(compared_distortions, {"": tests}, levels)
 
 
 def _whole(drawn: Drawn) -> Figure:
@@ -106,16 +106,27 @@ def _timeline(epochs: Epochs, levels: Sequence[str]) -> Figure:
     return figure
 
 
-def _distortions(tests: Sequence[Tested], levels: Sequence[str]) -> Figure:
-    strengths = [float(test["strength"]) for test in tests if test["strength"] is not None]
+def compared_distortions(runs: Mapping[str, Sequence[Tested]], levels: Sequence[str]) -> Figure:
+    """Draw the same levels of several runs under the same distortions, a panel per level.
+
+    Args:
+        runs: by name what was tested; one without a name stands alone.
+        levels: names, coarse to fine.
+    """
     figure, axes = panels(len(levels))
     for level, ax in zip(levels, axes, strict=True):
-        right, sure = ([test["metrics"][f"{level}/{name}"] for test in tests] for name in ("accuracy", "confidence"))
-        names = [test["name"] for test in tests]
-        distortion_curves(names, right, sure, strengths if len(strengths) == len(tests) else None, ax)
+        for i, (run, tests) in enumerate(runs.items()):
+            _distortions_of(run, tests, level, COLOURS[i % len(COLOURS)], ax)
         _put_before_title(ax, level)
-    share_legend(figure, axes)
+    share_legend(figure, axes, columns=len(runs) if len(runs) > 1 else 2)
     return figure
+
+
+def _distortions_of(run: str, tests: Sequence[Tested], level: str, colour: str, ax: Axes) -> None:
+    strengths = [float(test["strength"]) for test in tests if test["strength"] is not None]
+    right, sure = ([test["metrics"][f"{level}/{name}"] for test in tests] for name in ("accuracy", "confidence"))
+    names, places = [test["name"] for test in tests], strengths if len(strengths) == len(tests) else None
+    distortion_curves(names, right, sure, places, ax, run, colour)
 
 
 def _put_before_title(ax: Axes, level: str) -> None:

@@ -52,15 +52,13 @@ def describe(ax: Axes, xlabel: str, ylabel: str, title: str = "") -> None:
     ax.set_axisbelow(True)
 
 
-def share_legend(figure: Figure | SubFigure, axes: Sequence[Axes]) -> None:
-    """Put the legend of the first axes below the figure, and take those of all axes away."""
+def share_legend(figure: Figure | SubFigure, axes: Sequence[Axes], columns: int = 4) -> None:
+    """Put the legend of the first axes below the figure in so many columns, and take those of all axes away."""
     handles, labels = axes[0].get_legend_handles_labels()
     for ax in axes:
         if (legend := ax.get_legend()) is not None:
             legend.remove()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=SMALL + 1
-    )
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=SMALL + 1)
 
 
 def plain(text: str, length: int = 32) -> str:

@@ -3,9 +3,9 @@
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from typing import Any, NoReturn
 
-from nested_lightning.errors import ConfigurationError, NestedLightningError, suggestion
+from nested_lightning.command_parser import CommandParser
+from nested_lightning.errors import NestedLightningError
 from nested_lightning.quiet import quietly
 from nested_lightning.taxonomy_command import build, check, discover, show
 
@@ -30,25 +30,6 @@ _COMMANDS: dict[str, tuple[str, Callable[[ArgumentParser], None], Callable[[Name
 }
 
 
-class _Parser(ArgumentParser):
-    """Tells a mistake as one exception, without the usage; abbreviated options would change when some are added."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{**options, "allow_abbrev": False})
-        self.set_defaults(parser=self)  # of a command overrides that of the whole
-
-    def error(self, message: str) -> NoReturn:
-        near = ""
-        if match := re.fullmatch(r"unrecognized arguments: (--\w+).*", message, re.DOTALL):
-            known = [name for action in self._actions for name in action.option_strings]
-            message, near = f"unknown option {match[1]}.", suggestion(match[1], known)
-        elif match := re.search(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)", message):
-            commands = re.findall(r"\w+", match[2])
-            message = f"unknown command {match[1]!r}: there are {', '.join(commands)}."
-            near = suggestion(match[1], commands)
-        raise ConfigurationError(f"{self.prog}: {message}{near} See {self.prog} --help")
-
-
 def taxonomy_command(args: list[str]) -> None:
     """Run ``taxonomy discover|build|show|check``.
 
@@ -67,7 +48,7 @@ def taxonomy_command(args: list[str]) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = _Parser("nested-lightning taxonomy", description=_DESCRIPTION)
+    parser = CommandParser("nested-lightning taxonomy", description=_DESCRIPTION)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (text, add_options, run) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
