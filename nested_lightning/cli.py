@@ -33,6 +33,7 @@ from nested_lightning.callbacks import (
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
 from nested_lightning.callbacks.wandb_run import log_options, wandb_run
 from nested_lightning.config_files import open_configs
+from nested_lightning.dashboard_command import dashboard_command
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.errors import ConfigurationError, NestedLightningError
 from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
@@ -47,8 +48,14 @@ _SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
 Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
 Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help.
-Runs side by side on one page: 'report RUN [RUN ...]'."""
-_OTHER_COMMANDS = {"recipes": recipes_command, "report": report_command, "taxonomy": taxonomy_command}
+Runs side by side on one page: 'report RUN [RUN ...]'.
+A workspace of Weights & Biases: 'dashboard', with --help."""
+_OTHER_COMMANDS = {
+    "dashboard": dashboard_command,
+    "recipes": recipes_command,
+    "report": report_command,
+    "taxonomy": taxonomy_command,
+}
 
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -162,7 +169,7 @@ def main(
     model_class: type[NestedLightningModule] = NestedLightningModule,
     data_class: type[HierarchicalDataModule] = HierarchicalDataModule,
 ) -> None:
-    """Run ``lightning fit|validate|test|predict|recipes|report|taxonomy``; ``args`` defaults to the process's own.
+    """Run ``lightning fit|validate|test|predict``, or another command; ``args`` defaults to the process's own.
 
     A subclass of one's own is run by a script of one line that passes it as ``model_class`` or ``data_class``.
     A user's mistake is told in one message, with exit code 2.

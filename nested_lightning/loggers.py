@@ -130,14 +130,20 @@ def keep_wandb_offline(loggers: Iterable[Any]) -> None:
     """Let W&B write to disk alone where the user has not configured it, instead of asking for an account."""
     if "WANDB_MODE" in os.environ or not any(isinstance(logger, WandbLogger) for logger in loggers):
         return
+    if not wandb_account():
+        import wandb
+
+        wandb.setup(wandb.Settings(mode="offline"))
+
+
+def wandb_account() -> bool:
+    """Return whether the user has configured an account of W&B, without asking for one."""
     import wandb
 
     try:
-        configured = wandb.login(prompt=False, verify=False)
+        return bool(wandb.login(prompt=False, verify=False))
     except TypeError:  # a wandb that does not know ``prompt`` yet
-        configured = wandb.api.api_key is not None
-    if not configured:
-        wandb.setup(wandb.Settings(mode="offline"))
+        return wandb.api.api_key is not None
 
 
 def log_picture(logger: Logger, key: str, picture: "Image", step: int) -> None:

@@ -2,6 +2,8 @@
 
 import csv
 import html
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from nested_lightning.loggers import RunWandbLogger, wandb_run_id
 
 LEVELS = ("coarse", "middle", "fine")
 FIT = ["fit", "--config=recipes/digits.yaml", "--config=recipes/loggers/wandb.yaml", *SHORT, "--cascade.max_epochs=2"]
-FIT += ["--trainer.accelerator=cpu", "--ckpt_path=last"]
+FIT += ["--trainer.accelerator=cpu", "--ckpt_path=last", "--figures.draw=stages"]
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +145,6 @@ def test_stages_as_a_table(files: WandbFiles) -> None:
 
 
 def test_the_model_is_an_artifact(root: Path, files: WandbFiles) -> None:
-    import json
-
     (artifact,) = [artifact for artifact in files.artifacts if artifact.type == "model"]
     metadata = json.loads(artifact.metadata)
     final = torch.load(root / "checkpoints" / "final.ckpt", weights_only=True)
@@ -155,6 +155,18 @@ def test_the_model_is_an_artifact(root: Path, files: WandbFiles) -> None:
     (entry,) = artifact.manifest.contents
     assert entry.path == "final.ckpt"
     assert Path(entry.local_path) == root / "checkpoints" / "final.ckpt"
+
+
+def test_the_dashboard_asks_for_nothing_that_is_not_there(files: WandbFiles) -> None:
+    pytest.importorskip("wandb_workspaces")
+    from nested_lightning.dashboard_command.workspace import build_workspace, specification
+
+    text = json.dumps(specification(build_workspace("me", "p", LEVELS, [])))
+    asked = set(re.findall(r'"((?:train|val|test|uncalibrated|cascade|figures|taxonomy|samples|trainer)/[^"]+)"', text))
+    logged = set().union(*files.rows)
+    logged |= {key.rpartition("/")[0] for key in logged}  # of pictures and tables the path and more is logged
+    assert asked - logged == {"figures/distortions"}  # of a test under distortions
+    assert len(asked) > 30
 
 
 def test_a_plain_logger_in_python_holds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
