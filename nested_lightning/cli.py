@@ -1,6 +1,8 @@
 """The command line: LightningCLI with the cascade, calibration and errors in one line."""
 
 import os
+import shlex
+import signal
 import sys
 from collections.abc import Collection, Sequence
 from functools import cached_property
@@ -26,9 +28,12 @@ from nested_lightning.callbacks import (
     RunCheckpoint,
     StageProgress,
     TemperatureScaling,
+    WandbRun,
 )
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
+from nested_lightning.callbacks.wandb_run import log_options, wandb_run
 from nested_lightning.config_files import Configs, open_configs
+from nested_lightning.dashboard_command import dashboard_command
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.errors import ConfigurationError, mistake_behind
 from nested_lightning.foreign import refuse_foreign
@@ -45,8 +50,16 @@ _CHECKPOINT_OPTIONS = ("seed_everything", "model", "data")
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
 Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
 Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help.
-Runs side by side on one page: 'report RUN [RUN ...]'."""
-_OTHER_COMMANDS = {"recipes": recipes_command, "report": report_command, "taxonomy": taxonomy_command}
+Runs side by side on one page: 'report RUN [RUN ...]'.
+A workspace of Weights & Biases: 'dashboard', with --help."""
+_OTHER_COMMANDS = {
+    "dashboard": dashboard_command,
+    "recipes": recipes_command,
+    "report": report_command,
+    "taxonomy": taxonomy_command,
+}
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -70,6 +83,8 @@ class SaveRunConfig(SaveConfigCallback):
             raise ConfigurationError(
                 f"{path} cannot be written ({error.strerror}): choose another --trainer.default_root_dir"
             ) from error
+        if run := wandb_run(trainer):
+            log_options(run, path)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self._options
@@ -90,6 +105,7 @@ class NestedCLI(LightningCLI):
         parser.add_lightning_class_args(TemperatureScaling, "temperature")
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(Figures, "figures")
+        parser.add_lightning_class_args(WandbRun, "wandb")
         parser.link_arguments(
             "data", "model.taxonomy", compute_fn=lambda data: data.taxonomy.to_dict(), apply_on="instantiate"
         )
@@ -98,6 +114,7 @@ class NestedCLI(LightningCLI):
         if not args:
             parser.print_help()
             sys.exit(2)
+        self.resuming = resuming_command(args)
         configs = open_configs(args)
         try:
             self.config = parser.parse_args(_with_checkpoint_config(configs))
@@ -146,6 +163,7 @@ class NestedCLI(LightningCLI):
         last = os.path.join(self.trainer.default_root_dir, "checkpoints", "last.ckpt")
         if self.config_init[self.subcommand].ckpt_path == "last" and not os.path.exists(last):
             rank_zero_info(f"There is no {last} to go on with: a new run starts")
+        self._get(self.config_init, "checkpoint").how_to_go_on = self.resuming
 
 
 def main(
@@ -153,7 +171,7 @@ def main(
     model_class: type[NestedLightningModule] = NestedLightningModule,
     data_class: type[HierarchicalDataModule] = HierarchicalDataModule,
 ) -> None:
-    """Run ``lightning fit|validate|test|predict|recipes|report|taxonomy``; ``args`` defaults to the process's own.
+    """Run ``lightning fit|validate|test|predict``, or another command; ``args`` defaults to the process's own.
 
     A subclass of one's own is run by a script of one line that passes it as ``model_class`` or ``data_class``.
     A user's mistake is told in one message, with exit code 2.
@@ -169,6 +187,11 @@ def main(
             return
         with quietly():
             _run(arguments, model_class, data_class)
+    except SystemExit as end:
+        # Lightning makes a failure (1) of Ctrl-C; scripts tell it from one by this code.
+        sys.exit(_INTERRUPTED if isinstance(end.__context__, KeyboardInterrupt) else end.code)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except Exception as error:
         mistake = mistake_behind(error, MisconfigurationException)
         if mistake is None:
@@ -186,7 +209,7 @@ def _run(args: list[str], model_class: type[L.LightningModule], data_class: type
         save_config_callback=SaveRunConfig,
         save_config_kwargs={"save_to_log_dir": False},
         trainer_defaults={
-            "callbacks": [Report(), PredictionWriter(), StageProgress()],
+            "callbacks": [StageProgress(), Report(), PredictionWriter()],
             "max_epochs": -1,  # the cascade ends itself
             "enable_model_summary": False,
         },
@@ -202,6 +225,19 @@ def _run(args: list[str], model_class: type[L.LightningModule], data_class: type
         auto_configure_optimizers=False,
         args=args,
     )
+
+
+def resuming_command(args: Sequence[str]) -> str:
+    """Return the command that goes on with the run of these arguments.
+
+    Example:
+        >>> resuming_command(["fit", "--config", "my recipe.yaml"]).split(" ", 1)[1]
+        "fit --config 'my recipe.yaml' --ckpt_path last"
+    """
+    started = PurePath(sys.argv[0])
+    program = "nested-lightning" if started.suffix != ".py" or started.stem == "__main__" else f"python {started}"
+    there = any(argument.split("=")[0] == "--ckpt_path" for argument in args)
+    return f"{program} {shlex.join([*args, *([] if there else ['--ckpt_path', 'last'])])}"
 
 
 def warn_of_other_command() -> None:

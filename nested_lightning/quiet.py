@@ -22,6 +22,7 @@ _MESSAGES = (
     "💡 Tip",  # advertises a service
     "Restoring states from the checkpoint",  # "Restored" or "Loaded" follows
     "`weights_only` was not set",  # at every checkpoint
+    "Detected KeyboardInterrupt",  # what to do about it follows
     "Failed to read",  # so says the error that follows
     "Failed to load",
 )

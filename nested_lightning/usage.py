@@ -51,7 +51,7 @@ def _unknown_argument(match: re.Match[str], message: str, parser: ArgumentParser
 
 
 def _unknown_command(match: re.Match[str], message: str, parser: ArgumentParser) -> tuple[str, str]:
-    commands = [*re.findall(r"[\w-]+", match[2]), "recipes", "taxonomy"]
+    commands = [*re.findall(r"[\w-]+", match[2]), "dashboard", "recipes", "report", "taxonomy"]
     return "", f"unknown command {match[1]!r}.{suggestion(match[1], commands)} There are {', '.join(commands)}"
 
 

@@ -2,16 +2,21 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from killed_run import Server
 
 # A hub id must fail at once, and no test may depend on the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 _cache = tempfile.TemporaryDirectory(prefix="nested-lightning-tests-")
 os.environ["HF_DATASETS_CACHE"] = _cache.name
+# W&B sends nothing, asks for nothing and leaves nothing behind.
+os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true")
+os.environ.update({f"WANDB_{name}_DIR": _cache.name for name in ("CACHE", "DATA", "CONFIG")})
 torch.set_num_threads(1)
 
 
@@ -23,6 +28,13 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data in {folder}: set NESTED_LIGHTNING_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """Runs the command line in processes of their own."""
+    with Server() as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

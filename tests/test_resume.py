@@ -27,12 +27,6 @@ FIT = [
 ]
 
 
-@pytest.fixture(scope="module")
-def server():
-    with Server() as running:
-        yield running
-
-
 class Run:
     """A run in a folder of its own."""
 

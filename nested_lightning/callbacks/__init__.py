@@ -10,6 +10,7 @@ from nested_lightning.callbacks.rejection import RejectionFineTuning
 from nested_lightning.callbacks.report import Report
 from nested_lightning.callbacks.stage_weights import StageWeights
 from nested_lightning.callbacks.temperature import TemperatureScaling
+from nested_lightning.callbacks.wandb_run import WandbRun
 from nested_lightning.callbacks.word_vectors import WordVectors
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "StageProgress",
     "StageWeights",
     "TemperatureScaling",
+    "WandbRun",
     "WordVectors",
 ]

@@ -15,6 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_info
 
 from nested_lightning.callbacks.calibrator import Calibrator
+from nested_lightning.callbacks.interruption import Interruption
 from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.module import as_nested
 
@@ -24,10 +25,15 @@ class RunCheckpoint(ModelCheckpoint):
 
     Both lie in ``<default_root_dir>/checkpoints``. There is no "best" checkpoint: the losses of different stages
     cannot be compared, and the cascade restores the best weights of each stage itself. ``--ckpt_path last`` (or
-    ``Trainer.fit(ckpt_path="last")``) goes on from ``last.ckpt``, from the middle of an epoch too.
+    ``Trainer.fit(ckpt_path="last")``) goes on from ``last.ckpt``, from the middle of an epoch too. Ctrl-C ends training
+    after the step or the validation that it falls into, with ``last.ckpt`` written; a second one ends it at once. With
+    several processes, which would not stop at the same step, the first one does.
 
     Args:
         every_n_steps: optimizer steps between two ``last.ckpt`` within an epoch.
+
+    Attributes:
+        how_to_go_on: what the message after Ctrl-C says; the command line puts the command here.
 
     Raises:
         ConfigurationError: ``every_n_steps`` is not positive.
@@ -39,6 +45,8 @@ class RunCheckpoint(ModelCheckpoint):
             raise ConfigurationError(f"checkpoint.every_n_steps must be at least 1, got {every_n_steps}")
         super().__init__(save_last=True, save_top_k=0)
         self.every_n_steps = every_n_steps
+        self.how_to_go_on = 'Trainer.fit(..., ckpt_path="last")'
+        self._interruption = Interruption()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._find_folder(trainer)
@@ -64,17 +72,29 @@ class RunCheckpoint(ModelCheckpoint):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._step = trainer.global_step
+        self._listen(trainer)  # a run resumed within an epoch does not start that epoch
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._listen(trainer)
+
+    def _listen(self, trainer: L.Trainer) -> None:
+        if trainer.world_size == 1:
+            self._interruption.listen()
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         # Between two steps there may be accumulated gradients, which a checkpoint does not hold.
         stepped, self._step = trainer.global_step != self._step, trainer.global_step
         # At the last batch Lightning would resume behind the epoch, without its validation: the epoch's end saves.
         is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if stepped and trainer.global_step % self.every_n_steps == 0 and not is_last:
+        due = trainer.global_step % self.every_n_steps == 0 or self._interruption.requested
+        if stepped and due and not is_last:
             self._save(trainer, "last.ckpt")
+            self._interruption.follow()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._save(trainer, "last.ckpt")
+        self._interruption.stop()  # behind the last epoch, in calibration, there is nothing to wait for
+        self._interruption.follow()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Do nothing: within validation the stage and the counters of batches may disagree."""
@@ -86,8 +106,9 @@ class RunCheckpoint(ModelCheckpoint):
         self._save(trainer, "last.ckpt")
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._interruption.stop()
         if trainer.global_step > 0 and os.path.exists(self.last_model_path):
-            rank_zero_info(f"Interrupted. To go on from {self.last_model_path}, add --ckpt_path last to the command.")
+            rank_zero_info(f"Interrupted. {self.last_model_path} is saved. To go on: {self.how_to_go_on}")
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]

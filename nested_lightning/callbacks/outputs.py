@@ -1,9 +1,12 @@
 """The network run once over a data loader, for everything that happens after training."""
 
-from typing import Any, NamedTuple
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DistributedSampler, SequentialSampler
@@ -12,6 +15,8 @@ from nested_lightning.answers import Answers
 from nested_lightning.errors import DataError
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.module import NestedLightningModule
+
+T = TypeVar("T")
 
 
 class Outputs(NamedTuple):
@@ -45,6 +50,14 @@ def has_validation(trainer: L.Trainer) -> bool:
     return trainer.enable_validation and sum(trainer.num_val_batches) > 0
 
 
+def tracked(trainer: L.Trainer, steps: Iterable[T], description: str, total: float | None = None) -> Iterable[T]:
+    """Return ``steps``, shown on the trainer's progress bar if it is a ``StageProgress``; ``total`` is their number."""
+    show = getattr(trainer.progress_bar_callback, "tracked", None)
+    if show is None:
+        return steps
+    return show(steps, sized_len(steps) or math.inf if total is None else total, description)  # type: ignore[no-any-return]
+
+
 @torch.no_grad()
 def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, up_to: int | None = None) -> Outputs:
     """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows.
@@ -57,7 +70,7 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, 
     parts = []
     precision = trainer.precision_plugin
     dtype = module.network.heads[0].linear.weight.dtype  # what autocast made smaller is classified outside of it
-    for batch in loader:
+    for batch in tracked(trainer, loader, "rows through the network"):
         x, target = trainer.strategy.batch_to_device(precision.convert_input(batch))
         with precision.forward_context():
             embeddings = module.network.embed(x, up_to)

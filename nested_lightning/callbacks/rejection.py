@@ -1,6 +1,7 @@
 """Fine-tuning of the rejection classes (Sec. 4.4, C.3): the first step of calibration."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from nested_lightning.calibration import rejection_count, sample_rejection
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.callbacks.outputs import Outputs, run_network
+from nested_lightning.callbacks.outputs import Outputs, run_network, tracked
 from nested_lightning.data.randomness import run_seed
 from nested_lightning.errors import CalibrationError
 from nested_lightning.models import BottleneckHead
@@ -70,9 +71,17 @@ class RejectionFineTuning(Calibrator):
                     "its rejection class from: add such rows, or leave RejectionFineTuning out"
                 )
             generator = torch.Generator().manual_seed(run_seed() * 1000 + i)
-            self._fine_tune(head, train.embeddings[i][known], train.target[known, i], generator)
+            shown = partial(tracked, trainer, description=f"rejection, {module.taxonomy.levels[i]}", total=self.steps)
+            self._fine_tune(head, train.embeddings[i][known], train.target[known, i], generator, shown)
 
-    def _fine_tune(self, head: BottleneckHead, rows: Tensor, labels: Tensor, generator: torch.Generator) -> None:
+    def _fine_tune(
+        self,
+        head: BottleneckHead,
+        rows: Tensor,
+        labels: Tensor,
+        generator: torch.Generator,
+        shown: Callable[[Iterable[Tensor]], Iterable[Tensor]],
+    ) -> None:
         dim, rejection = rows.shape[1], head.linear.out_features - 1
         n_synthetic = round(self.samples * rejection_count(len(rows), dim))
         synthetic = sample_rejection(n_synthetic, dim, self.distribution, generator=generator).to(rows)
@@ -81,7 +90,7 @@ class RejectionFineTuning(Calibrator):
         head.rejection_fitted.fill_(True)
         optimizer = torch.optim.Adam(head.linear.requires_grad_(True).parameters(), lr=self.learning_rate)
         with torch.enable_grad():
-            for batch in islice(_batches(len(x), self.batch_size, generator), self.steps):
+            for batch in shown(islice(_batches(len(x), self.batch_size, generator), self.steps)):
                 optimizer.zero_grad()
                 cross_entropy(head.classify(x[batch]), y[batch]).backward()
                 if not self.refit_classes:

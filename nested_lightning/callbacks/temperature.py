@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nested_lightning.calibration import fit_temperature, log_probabilities
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.callbacks.outputs import Outputs
+from nested_lightning.callbacks.outputs import Outputs, tracked
 from nested_lightning.errors import CalibrationError
 from nested_lightning.module import NestedLightningModule
 
@@ -38,7 +38,7 @@ class TemperatureScaling(Calibrator):
     def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
         target = validation.target.cpu()
         calibrated: list[Tensor] = []
-        for i, logits in enumerate(validation.logits(module)):
+        for i, logits in enumerate(tracked(trainer, validation.logits(module), "temperatures")):
             logits = logits.detach().cpu().double()
             known = target[:, i] >= 0
             if not known.any():

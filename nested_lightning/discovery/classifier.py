@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nested_lightning.errors import DataError
+from nested_lightning.terminal import tracked
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -40,9 +41,10 @@ def confusion(inputs: Tensor, labels: Sequence[str], seed: int = 0) -> tuple[lis
         (['left', 'right'], array([[60,  0],
                [ 0, 60]]))
     """
+    from sklearn.base import clone
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import confusion_matrix
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedKFold
     from sklearn.neural_network import MLPClassifier
 
     names, numbers, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
@@ -58,7 +60,9 @@ def confusion(inputs: Tensor, labels: Sequence[str], seed: int = 0) -> tuple[lis
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is to stop early
         # A class with fewer rows than folds still tells, held out, which other class it looks like.
         warnings.filterwarnings("ignore", message="The least populated class")
-        answers = cross_val_predict(network, features(inputs), numbers, cv=folds)
+        rows, answers = features(inputs), np.empty_like(numbers)
+        for seen, held_out in tracked(folds.split(rows, numbers), _FOLDS, "a classifier learns the labels"):
+            answers[held_out] = clone(network).fit(rows[seen], numbers[seen]).predict(rows[held_out])
     return names.tolist(), confusion_matrix(numbers, answers, labels=np.arange(len(names)))
 
 
