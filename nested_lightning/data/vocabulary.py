@@ -167,10 +167,6 @@ class Vocabulary:
         prepared = [self._prepared(text) for text in texts]
         return [encoding.ids or [self._unknown] for encoding in self._tokenizer.encode_batch_fast(prepared)]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the tokens as text: what the model sees of it."""
-        return str(self._tokenizer.decode(ids, skip_special_tokens=False))
-
     def _refuse_useless(self) -> None:
         """Raise what the library raises, or a ValueError, where some texts would have no ids or ids out of range."""
         if not self.numbers or max(self.numbers.values()) > torch.iinfo(torch.int32).max:
