@@ -185,9 +185,10 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = {"config", "help", *keys(yaml.safe_load(capsys.readouterr().out))}
     encoder = inspect.signature(PretrainedEncoder).parameters  # of a backbone that the digits do not have
     known |= {f"model.backbone.init_args.{name}" for name in encoder}
-    for command in ("discover", "build columns", "build paths", "show", "check"):
+    helped = [f"taxonomy {name}" for name in ("discover", "build columns", "build paths", "show", "check")]
+    for command in [*helped, "dashboard"]:
         with pytest.raises(SystemExit):
-            run("taxonomy", *command.split(), "--help")
+            run(*command.split(), "--help")
         known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))
     for benchmark in ("peers", "paper"):
         known |= set(re.findall(r'"--(\w+)"', (ROOT / "benchmarks" / benchmark / "__main__.py").read_text()))
