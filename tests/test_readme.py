@@ -196,7 +196,7 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
     encoder = inspect.signature(PretrainedEncoder).parameters  # of a backbone that the digits do not have
     known |= {f"model.backbone.init_args.{name}" for name in encoder}
     taxonomy = ("discover", "build columns", "build paths", "show", "check")
-    for command in ("report", *(f"taxonomy {name}" for name in taxonomy)):
+    for command in ("report", "dashboard", *(f"taxonomy {name}" for name in taxonomy)):
         with pytest.raises(SystemExit):
             run(*command.split(), "--help")
         known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))

@@ -4,6 +4,8 @@ import csv
 import html
 import json
 import re
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,14 +58,17 @@ def test_a_killed_and_resumed_run_is_one_wandb_run(files: WandbFiles) -> None:
     assert len(files.history(files.files[0])) < len(files.rows) - 3
 
 
-def test_every_key_is_there(files: WandbFiles) -> None:
-    keys = set().union(*files.rows)
+def keys(levels: Sequence[str]) -> set[str]:
+    """Return the keys of all numbers that a finished run has."""
     expected = {"train/loss", "val/loss", "cascade/stage", "cascade/epoch", "cascade/learning_rate", "epoch"}
-    for level in LEVELS:
+    for level in levels:
         for split in ("val", "test", "uncalibrated/test"):
             expected |= {f"{split}/{level}/{name}" for name in ("accuracy", "confidence", "ece")}
-    expected |= {"test/path/accuracy", "val/path/accuracy", "trainer/global_step"}
-    assert not expected - keys
+    return expected | {"test/path/accuracy", "val/path/accuracy", "trainer/global_step"}
+
+
+def test_every_key_is_there(files: WandbFiles) -> None:
+    assert not keys(LEVELS) - set().union(*files.rows)
 
 
 def test_metrics_csv_is_written_beside_it(root: Path, files: WandbFiles) -> None:
@@ -93,13 +98,17 @@ def test_taxonomy_as_table_and_tree(files: WandbFiles) -> None:
     assert sum("taxonomy/tree/path" in row for row in files.rows) == 1
 
 
-def test_figures_are_there_before_and_after_calibration_and_of_each_stage(root: Path, files: WandbFiles) -> None:
-    names = ["reliability", *(f"confusion-{i}-{level}" for i, level in enumerate(LEVELS, start=1))]
+def figures(levels: Sequence[str]) -> list[str]:
+    """Return the keys of all figures that a finished run has."""
+    names = ["reliability", *(f"confusion-{i}-{level}" for i, level in enumerate(levels, start=1))]
     keys = [f"figures/{within}{name}" for within in ("", "uncalibrated/") for name in names]
-    for i in (1, 2, 3):
-        keys += [f"figures/stage-{i}-{LEVELS[i - 1]}/{name}" for name in names[: 1 + i]]
-    keys += [f"figures/{name}" for name in ("confidence", "risk_coverage", "depth", "timeline", "samples")]
-    for key in keys:
+    for i, level in enumerate(levels, start=1):
+        keys += [f"figures/stage-{i}-{level}/{name}" for name in names[: 1 + i]]
+    return keys + [f"figures/{name}" for name in ("confidence", "risk_coverage", "depth", "timeline", "samples")]
+
+
+def test_figures_are_there_before_and_after_calibration_and_of_each_stage(root: Path, files: WandbFiles) -> None:
+    for key in figures(LEVELS):
         with Image.open(files.media(key)) as logged, Image.open(root / f"{key}.png") as written:
             assert (np.asarray(logged.convert("RGB")) == np.asarray(written.convert("RGB"))).all(), key
 
@@ -217,3 +226,48 @@ def test_the_scheme_is_named(expected: str, cascade: dict, options: dict, tmp_pa
     trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=1, **cascade))
     trainer.fit(module, loader(), loader(seed=1))
     assert scheme(trainer, module) == expected
+
+
+@pytest.mark.slow
+def test_a_test_under_distortions_continues_the_wandb_run(server: Server, root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "run", symlinks=True)
+    args = ["test", "--config=recipes/evaluation/distortions.yaml", "--config=recipes/loggers/wandb.yaml"]
+    args += [f"--ckpt_path={tmp_path}/run/checkpoints/final.ckpt", f"--trainer.default_root_dir={tmp_path}/run"]
+    assert server.run(args, tmp_path / "log") == 0, (tmp_path / "log").read_text()
+    before, after = WandbFiles(root), WandbFiles(tmp_path / "run")
+    assert after.ids == before.ids
+    (new,) = {file.parent.name for file in after.files} - {file.parent.name for file in before.files}
+    rows = after.history(next(file for file in after.files if file.parent.name == new))
+    assert min(row["_step"] for row in rows) > max(row["_step"] for row in before.rows)
+    assert {f"test/distortion_{i}/fine/accuracy" for i in range(1, 5)} <= set().union(*rows)
+    assert after.media("figures/distortions").exists()
+
+
+@pytest.mark.slow
+def test_dbpedia(server: Server, data_dir: Path, tmp_path: Path) -> None:
+    """Real texts, with a small backbone and one epoch per stage."""
+    root, log, levels = tmp_path / "run", tmp_path / "log", ("l1", "l2", "l3")
+    source = f"[{data_dir / 'dbpedia_classes'},{data_dir / 'dbpedia_l1l2'}]"
+    args = [
+        "fit",
+        "--config=recipes/dbpedia.yaml",
+        "--config=recipes/loggers/wandb.yaml",
+        *SHORT,
+        "--data.budgets=null",
+    ]
+    args += [f"--data.source={source}", "--model.backbone.n_grams=5000", "--model.backbone.channels=50"]
+    args += ["--figures.draw=stages", "--wandb.samples=30", f"--trainer.default_root_dir={root}"]
+    assert server.run(args, log) == 0, log.read_text()
+    files = WandbFiles(root)
+    assert not keys(levels) - set().union(*files.rows)
+    assert all(files.media(key).stat().st_size > 1000 for key in figures(levels))
+    taxonomy = Taxonomy.from_yaml("taxonomies/dbpedia.yaml")
+    assert len(files.table("taxonomy/classes")[1]) == 219
+    assert taxonomy.show() in html.unescape(files.media("taxonomy/tree").read_text())
+    assert [row[1] for row in files.table("cascade/stages")[1]] == list(levels)
+    _, rows = files.table("samples/test")
+    assert len(rows) == 30
+    assert all(isinstance(row[1], str) and len(row[1]) > 20 for row in rows), "the texts can be read"
+    assert tuple(rows[0][2].split("/")) in taxonomy.leaves
+    assert [artifact.type for artifact in files.artifacts].count("model") == 1
+    assert files.config["data"]["input_column"] == "text"
