@@ -14,7 +14,8 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
 from nested_lightning.callbacks import (
@@ -31,11 +32,13 @@ from nested_lightning.config_files import open_configs
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.errors import ConfigurationError, NestedLightningError
 from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
+from nested_lightning.lost_process import lost_process
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.quiet import quietly
 from nested_lightning.resources import recipes_command
 from nested_lightning.taxonomy_command import taxonomy_command
 from nested_lightning.usage import ShortHelp, explain
+from nested_lightning.writing import replacing
 
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
@@ -58,13 +61,8 @@ class SaveRunConfig(SaveConfigCallback):
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         path = os.path.join(trainer.default_root_dir, "config.yaml")
-        try:
-            os.makedirs(trainer.default_root_dir, exist_ok=True)
-            self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
-        except OSError as error:
-            raise ConfigurationError(
-                f"{path} cannot be written ({error.strerror}): choose another --trainer.default_root_dir"
-            ) from error
+        with replacing(path) as beside:
+            self.parser.save(self.config, beside, skip_none=False, overwrite=True, multifile=False)
 
     def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["config"] = self._options
@@ -150,7 +148,8 @@ def main(
     """Run ``lightning fit|validate|test|predict|recipes|taxonomy``; ``args`` defaults to the process's own.
 
     A subclass of one's own is run by a script of one line that passes it as ``model_class`` or ``data_class``.
-    A user's mistake is told in one message, with exit code 2.
+    A user's mistake is told in one message, with exit code 2. A run that was asked to end ends with 143, as a process
+    that SIGTERM has killed; one that has lost another of its processes with 1.
     """
     if args is None:
         warn_of_other_command()
@@ -163,12 +162,16 @@ def main(
             return
         with quietly():
             _run(arguments, model_class, data_class)
+    except SIGTERMException:
+        # Lightning kills the run's first process as soon as it sees that another has failed.
+        sys.exit(143 if rank_zero_only.rank == 0 else 0)  # type: ignore[attr-defined]
     except Exception as error:
         mistake = _mistake(error)
-        if mistake is None:
+        lost = mistake is None and lost_process(error)
+        if mistake is None and not lost:
             raise
-        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
-        sys.exit(2)
+        print(f"error: {' '.join(str(mistake or lost).split())}", file=sys.stderr)
+        sys.exit(2 if mistake else 1)
 
 
 def _run(args: list[str], model_class: type[L.LightningModule], data_class: type[L.LightningDataModule]) -> None:

@@ -10,10 +10,14 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nested_lightning.callbacks.calibrator import Calibrator
+from nested_lightning.callbacks.ending import EndRequests
 from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.module import as_nested
+from nested_lightning.provenance import provenance
+from nested_lightning.writing import disk_of
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -21,7 +25,11 @@ class RunCheckpoint(ModelCheckpoint):
 
     Both lie in ``<default_root_dir>/checkpoints``. There is no "best" checkpoint: the losses of different stages
     cannot be compared, and the cascade restores the best weights of each stage itself. ``--ckpt_path last`` (or
-    ``Trainer.fit(ckpt_path="last")``) goes on from ``last.ckpt``, from the middle of an epoch too.
+    ``Trainer.fit(ckpt_path="last")``) goes on from ``last.ckpt``, from the middle of an epoch too. On SIGTERM the run
+    ends after the optimizer step or the validation that it is in, and has saved; its calibration it completes.
+
+    Every checkpoint has the run's :func:`~nested_lightning.provenance.provenance`, and every logger is given it as a
+    hyperparameter.
 
     Args:
         every_n_steps: optimizer steps between two ``last.ckpt`` within an epoch.
@@ -36,6 +44,7 @@ class RunCheckpoint(ModelCheckpoint):
             raise ConfigurationError(f"checkpoint.every_n_steps must be at least 1, got {every_n_steps}")
         super().__init__(save_last=True, save_top_k=0)
         self.every_n_steps = every_n_steps
+        self._end_requests = EndRequests()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._find_folder(trainer)
@@ -61,14 +70,27 @@ class RunCheckpoint(ModelCheckpoint):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._step = trainer.global_step
+        self._end_requests.listen()
+        for logger in trainer.loggers:
+            logger.log_hyperparams({"provenance": provenance()})
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        # Saved at the end of the epoch before; by now its figures are logged, too.
+        if self._end_requests.any_received(trainer):
+            raise SIGTERMException
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         # Between two steps there may be accumulated gradients, which a checkpoint does not hold.
         stepped, self._step = trainer.global_step != self._step, trainer.global_step
         # At the last batch Lightning would resume behind the epoch, without its validation: the epoch's end saves.
         is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        if stepped and trainer.global_step % self.every_n_steps == 0 and not is_last:
+        if not stepped or is_last:
+            return
+        ends = self._end_requests.any_received(trainer)
+        if ends or trainer.global_step % self.every_n_steps == 0:
             self._save(trainer, "last.ckpt")
+        if ends:
+            raise SIGTERMException
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._save(trainer, "last.ckpt")
@@ -85,6 +107,9 @@ class RunCheckpoint(ModelCheckpoint):
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         if trainer.global_step > 0 and os.path.exists(self.last_model_path):
             rank_zero_info(f"Interrupted. To go on from {self.last_model_path}, add --ckpt_path last to the command.")
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["provenance"] = provenance()
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -114,7 +139,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             # Torch hides what the file system said behind a message about its archive.
             reason = error.__context__ or error
             raise CheckpointError(
-                f"{target} could not be written ({reason}): free some space or choose another "
+                f"{target} could not be written ({reason}; {disk_of(target)}): free some space or choose another "
                 "--trainer.default_root_dir. A checkpoint written before is whole: go on from it with --ckpt_path last"
             ) from error
 

@@ -11,6 +11,7 @@ from nested_lightning.callbacks.calibrator import Calibrator, values_of
 from nested_lightning.callbacks.outputs import has_validation, measure, run_network, run_test
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.module import as_nested
+from nested_lightning.writing import replacing
 
 
 class Report(Callback):
@@ -72,7 +73,8 @@ def _draw(metrics: NestedMetrics, path: str) -> None:
     figure = Figure(figsize=(5 * len(levels), 5), layout="constrained")
     for level, ax in enumerate(figure.subplots(1, len(levels))):
         metrics.plot(level, ax)
-    figure.savefig(path)
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png")
 
 
 def _table(levels: tuple[str, ...], measured: str, before: dict[str, float], after: dict[str, float]) -> Table:
