@@ -19,7 +19,8 @@ def lost_process(error: BaseException) -> str | None:
     distributed = isinstance(error, torch.distributed.DistError) or torch.distributed.is_initialized()
     if not (isinstance(error, RuntimeError) and distributed and any(sign in str(error) for sign in _SIGNS)):
         return None
+    reason = str(error).splitlines()[0].partition(". ")[0]
     return (
-        f"another process of this run is gone ({str(error).splitlines()[0][:200]}): what it said before, or the log of "
+        f"another process of this run is gone ({reason}): what it said before, or the log of "
         "its machine, tells why. Nothing that was saved is lost: start all processes again with --ckpt_path last"
     )

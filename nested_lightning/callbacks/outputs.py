@@ -1,5 +1,6 @@
 """The network run once over a data loader, for everything that happens after training."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
@@ -32,7 +33,7 @@ def has_validation(trainer: L.Trainer) -> bool:
 
 @torch.no_grad()
 def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any) -> Outputs:
-    """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows."""
+    """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows, in their order."""
     module.eval()
     if isinstance(loader, (list, tuple)):
         loader = loader[0]  # of several test loaders the first has the rows as they are
@@ -49,8 +50,16 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any) 
     if any(isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1 for sampler in samplers):
         gathered: list[Any] = [None] * trainer.world_size
         torch.distributed.all_gather_object(gathered, [column.cpu() for column in columns])
-        columns = [torch.cat(column).to(module.device) for column in zip(*gathered, strict=True)]
+        columns = [_in_order(parts, len(loader.dataset)).to(module.device) for parts in zip(*gathered, strict=True)]
     return Outputs(columns[:-1], columns[-1])
+
+
+def _in_order(parts: Sequence[Tensor], n: int) -> Tensor:
+    """Return the rows of all processes, of which each has had every so-manieth, without those that fill up the last."""
+    rows = parts[0].new_empty(sum(map(len, parts)), *parts[0].shape[1:])
+    for rank, part in enumerate(parts):
+        rows[rank :: len(parts)] = part
+    return rows[:n]
 
 
 def run_test(trainer: L.Trainer, module: NestedLightningModule) -> Outputs | None:
@@ -71,6 +80,7 @@ def run_test(trainer: L.Trainer, module: NestedLightningModule) -> Outputs | Non
 def measure(module: NestedLightningModule, outputs: Outputs) -> NestedMetrics:
     """Return the metrics of the calibrated and combined answers."""
     own = module.own_log_probabilities(outputs.logits(module))
-    metrics = NestedMetrics(module.taxonomy, threshold=module.threshold).to(module.device)
+    # Every process has all rows.
+    metrics = NestedMetrics(module.taxonomy, threshold=module.threshold, sync_on_compute=False).to(module.device)
     metrics.update(module.combination(own, module.taxonomy), outputs.target)
     return metrics
