@@ -16,7 +16,8 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
 from nested_lightning.callbacks import (
@@ -38,12 +39,14 @@ from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.errors import ConfigurationError, mistake_behind
 from nested_lightning.foreign import refuse_foreign
 from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
+from nested_lightning.lost_process import lost_process
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.quiet import quietly
 from nested_lightning.report_command import report_command
 from nested_lightning.resources import recipes_command
 from nested_lightning.taxonomy_command import taxonomy_command
 from nested_lightning.usage import ShortHelp, explain
+from nested_lightning.writing import replacing
 
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _CHECKPOINT_OPTIONS = ("seed_everything", "model", "data")
@@ -76,13 +79,8 @@ class SaveRunConfig(SaveConfigCallback):
 
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         path = os.path.join(trainer.default_root_dir, "config.yaml")
-        try:
-            os.makedirs(trainer.default_root_dir, exist_ok=True)
-            self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
-        except OSError as error:
-            raise ConfigurationError(
-                f"{path} cannot be written ({error.strerror}): choose another --trainer.default_root_dir"
-            ) from error
+        with replacing(path) as beside:
+            self.parser.save(self.config, beside, skip_none=False, overwrite=True, multifile=False)
         if run := wandb_run(trainer):
             log_options(run, path)
 
@@ -174,7 +172,8 @@ def main(
     """Run ``lightning fit|validate|test|predict``, or another command; ``args`` defaults to the process's own.
 
     A subclass of one's own is run by a script of one line that passes it as ``model_class`` or ``data_class``.
-    A user's mistake is told in one message, with exit code 2.
+    A user's mistake is told in one message, with exit code 2. A run that was asked to end ends with 143, as a process
+    that SIGTERM has killed; one that has lost another of its processes with 1.
     """
     if args is None:
         warn_of_other_command()
@@ -187,6 +186,9 @@ def main(
             return
         with quietly():
             _run(arguments, model_class, data_class)
+    except SIGTERMException:
+        # Lightning kills the run's first process as soon as it sees that another has failed.
+        sys.exit(143 if rank_zero_only.rank == 0 else 0)  # type: ignore[attr-defined]
     except SystemExit as end:
         # Lightning makes a failure (1) of Ctrl-C; scripts tell it from one by this code.
         sys.exit(_INTERRUPTED if isinstance(end.__context__, KeyboardInterrupt) else end.code)
@@ -194,10 +196,11 @@ def main(
         sys.exit(_INTERRUPTED)
     except Exception as error:
         mistake = mistake_behind(error, MisconfigurationException)
-        if mistake is None:
+        lost = mistake is None and lost_process(error)
+        if mistake is None and not lost:
             raise
-        print(f"error: {' '.join(str(mistake).split())}", file=sys.stderr)
-        sys.exit(2)
+        print(f"error: {' '.join(str(mistake or lost).split())}", file=sys.stderr)
+        sys.exit(2 if mistake else 1)
 
 
 def _run(args: list[str], model_class: type[L.LightningModule], data_class: type[L.LightningDataModule]) -> None:

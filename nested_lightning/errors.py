@@ -31,6 +31,10 @@ class CheckpointError(NestedLightningError, ValueError):
     """A checkpoint cannot be read, or belongs to something else."""
 
 
+class WriteError(NestedLightningError, RuntimeError):
+    """A file of the run cannot be written."""
+
+
 class CalibrationError(NestedLightningError, RuntimeError):
     """Calibration cannot be run, or has not been run."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import torch
@@ -16,28 +16,12 @@ from nested_lightning.losses import Criterion, inverse_frequency_weights, nested
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.models import DenseBottleneck, NestedNetwork
 from nested_lightning.plain import keep_plain, not_plain
+from nested_lightning.prediction import Prediction as Prediction
+from nested_lightning.running_mean import RunningMean
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
 
 Batch = tuple[Tensor, Tensor]
-
-
-class Prediction(NamedTuple):
-    """The answers for one batch of B samples.
-
-    Attributes:
-        probabilities: per level a ``FloatTensor[B, sizes[i]]``, calibrated and combined.
-        own_probabilities: per level a ``FloatTensor[B, sizes[i]]``, this level's head alone, calibrated.
-        path: ``LongTensor[B, n_levels]``, one consistent answer; -1 below its depth.
-        depth: ``LongTensor[B]``, how many levels are answered; 0 when not even the coarsest is sure enough.
-        path_confidence: ``FloatTensor[B]``, the probability of the deepest class answered.
-    """
-
-    probabilities: list[Tensor]
-    own_probabilities: list[Tensor]
-    path: Tensor
-    depth: Tensor
-    path_confidence: Tensor
 
 
 class NestedLightningModule(L.LightningModule):
@@ -130,6 +114,7 @@ class NestedLightningModule(L.LightningModule):
         self._count_weights = loss_weights is None
         self.register_buffer("loss_weights", torch.tensor(loss_weights or [1.0] * n_levels))
         self.register_buffer("temperatures", torch.ones(n_levels))
+        self.train_loss, self.val_loss = RunningMean(), RunningMean()
         self.val_metrics = NestedMetrics(self.taxonomy, threshold=threshold)
         self.test_metrics = nn.ModuleList()
         self.stage = Stage(level=n_levels - 1, finished=True)
@@ -175,11 +160,15 @@ class NestedLightningModule(L.LightningModule):
         path, depth, confidence = consistent_path(combined, self.taxonomy, self.threshold)
         return Prediction([p.exp() for p in combined], [p.exp() for p in own], path, depth, confidence)
 
+    def on_train_epoch_start(self) -> None:
+        self.train_loss.reset()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, target = batch
         loss = self.loss(self(x, up_to=self.stage.level), target)
         self._refuse_non_finite(loss, x, batch_idx)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(x), sync_dist=True)
+        self.train_loss.update(loss.detach(), len(x))
+        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -187,7 +176,8 @@ class NestedLightningModule(L.LightningModule):
         logits = self(x, up_to=self.stage.level)
         loss = self.loss(logits, target)
         self._refuse_non_finite(loss, x, batch_idx)
-        self.log("val/loss", loss, on_epoch=True, batch_size=len(x), sync_dist=True)
+        self.val_loss.update(loss, len(x))
+        self.log("val/loss", self.val_loss, on_epoch=True)
         self.val_metrics.update(self.combination(self.own_log_probabilities(logits), self.taxonomy), target)
 
     def on_validation_epoch_end(self) -> None:
@@ -226,6 +216,7 @@ class NestedLightningModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["taxonomy"] = self.taxonomy.to_dict()
+        checkpoint["train_loss"] = self.train_loss.of_all_processes()
         keep_plain(checkpoint, self.CHECKPOINT_HYPER_PARAMS_KEY, L.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -235,6 +226,11 @@ class NestedLightningModule(L.LightningModule):
                 f"the checkpoint was trained for another taxonomy: {other!r}, while the data has "
                 f"{self.taxonomy!r}. Use the taxonomy of the checkpoint, or train anew without --ckpt_path"
             )
+        if self._trainer is not None:
+            # Lightning does so after loading, which would round weights of double precision.
+            self._trainer.precision_plugin.convert_module(self)
+            if (states := checkpoint.get("train_loss")) is not None:
+                self.train_loss.go_on_from(states, self._trainer.global_rank, self._trainer.world_size)
         if self.strict_loading:
             _refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
 

@@ -1,16 +1,20 @@
-"""Runs of the command line that are killed at a chosen call, or get keys pressed on a terminal.
+"""Runs of the command line that are killed at a chosen call or after a time, or get keys pressed on a terminal.
 
-As a script it is a server: it imports the package once, which takes seconds, and forks a process for each line it
-reads: a JSON object of ``args`` and of the file ``log`` for what the command prints. It answers with the exit code,
-which is -9 after a SIGKILL. With ``keys`` the command runs on a terminal, where these are pressed when ``at`` is seen.
+As a script it is a server: it imports the package once, which takes seconds, and forks a process, or several that
+train together, for each line it reads: a JSON object of ``args``, the file ``log`` for what the command prints, the
+number of ``processes``, the ``signal`` to send ``after`` so many seconds to the one of a ``rank``, and an
+``environment``. It answers with their exit codes, -9 after a SIGKILL, and the seconds from the first end of one to the
+last. With ``keys`` the command runs on a terminal, where these are pressed when ``at`` is seen.
 """
 
 import atexit
 import json
+import math
 import os
 import pty
 import pydoc
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,6 +25,7 @@ from typing import Any
 import datasets  # noqa: F401  imported now, not in every fork
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_only
 
 from nested_lightning.cli import main
 
@@ -69,22 +74,76 @@ class Server:
 
     def run(self, args: list[str], log: Path, **terminal: str) -> int:
         """Run the command line in a new process and return its exit code; ``keys`` and ``at``: see above."""
+        return self.run_together(args, log, **terminal)[0][0]
+
+    def run_together(self, args: list[str], log: Path, processes: int = 1, **more: Any) -> tuple[list[int], float]:
+        """Run it in processes that train together; return their exit codes and the seconds between their ends."""
         assert self.process.stdin
         assert self.process.stdout
-        print(json.dumps({"args": args, "log": str(log), **terminal}), file=self.process.stdin, flush=True)
-        return int(self.process.stdout.readline())
+        job = {"args": args, "log": str(log), "processes": processes, **more}
+        print(json.dumps(job), file=self.process.stdin, flush=True)
+        codes, seconds = json.loads(self.process.stdout.readline())
+        return codes, seconds
 
 
 def serve() -> None:
     torch.set_num_threads(1)
     for line in sys.stdin:
         job = json.loads(line)
-        child, terminal = pty.fork() if "keys" in job else (os.fork(), None)
-        if child == 0:
-            run_and_exit(job)
-        if terminal is not None:
+        if "keys" in job:
+            child, terminal = pty.fork()
+            if child == 0:
+                run_and_exit(job)
             press(terminal, job)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            print(json.dumps(wait([child], job)), flush=True)
+            continue
+        port = free_port()
+        children = []
+        for rank in range(job["processes"]):
+            children.append(os.fork())
+            if children[-1] == 0:
+                if job["processes"] > 1:
+                    join(rank, job["processes"], port)
+                run_and_exit(job)
+        print(json.dumps(wait(children, job)), flush=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def join(rank: int, processes: int, port: int) -> None:
+    """Be one of several processes of a run, as torchrun would have started it."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": processes, "NODE_RANK": 0}
+    os.environ.update({name: str(value) for name, value in {**place, "LOCAL_RANK": rank}.items()})
+    rank_zero_only.rank = rank
+
+
+GRACE = 10.0
+"""Seconds after the end of one process in which the others must have noticed; then they are killed."""
+
+
+def wait(children: list[int], job: dict[str, Any]) -> tuple[list[int], float]:
+    """Return the exit codes of processes, after sending one of them a signal, and the seconds between their ends."""
+    strike = time.monotonic() + job.get("after", math.inf)
+    ends: dict[int, tuple[int, float]] = {}
+    while len(ends) < len(children):
+        time.sleep(0.005)
+        for child in set(children) - ends.keys():
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                ends[child] = os.waitstatus_to_exitcode(status), time.monotonic()
+        if time.monotonic() > strike:
+            strike = math.inf
+            if (struck := children[job.get("rank", 0)]) not in ends:
+                os.kill(struck, job["signal"])
+        if ends and time.monotonic() > min(when for _, when in ends.values()) + GRACE:
+            for child in set(children) - ends.keys():
+                os.kill(child, signal.SIGKILL)
+    times = [when for _, when in ends.values()]
+    return [ends[child][0] for child in children], max(times) - min(times)
 
 
 def press(terminal: int, job: dict[str, Any]) -> None:
@@ -107,6 +166,7 @@ def press(terminal: int, job: dict[str, Any]) -> None:
 
 def run_and_exit(job: dict[str, Any]) -> None:
     code = 1
+    os.environ.update(job.get("environment", {}))
     try:
         if "keys" not in job:
             with open(job["log"], "a") as log:

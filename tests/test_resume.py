@@ -130,6 +130,7 @@ def test_killed_once(server, uninterrupted, tmp_path, where):
         ["--cascade.max_epochs=6", "--cascade.patience=1", "--cascade.learning_rate=0.1"],  # stages end by stagnation
         ["--cascade.stage_data=all", "--cascade.stages=[coarse,fine]", "--cascade.learning_rate=0.002"],
         ["--data.num_workers=1"],
+        ["--trainer.precision=64-true"],
         ["--trainer.accumulate_grad_batches=2", "--checkpoint.every_n_steps=1"],
     ],
 )

@@ -42,16 +42,20 @@ def toy_module(cls: type[NestedLightningModule] = NestedLightningModule, **argum
 
 
 class Fingerprint(Callback):
-    """Writes stage level and a hash of the parameters to ``rank<N>.txt`` at the beginning and end of every epoch."""
+    """Writes stage level and a hash of parameters and buffers to ``rank<N>.txt``, at both ends of epochs and at last."""
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        digest = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in pl_module.parameters())).hexdigest()
+        state = pl_module.state_dict().values()
+        digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in state)).hexdigest()
         folder = Path(trainer.default_root_dir)
         folder.mkdir(exist_ok=True)
         with open(folder / f"rank{trainer.global_rank}.txt", "a") as file:
             print(pl_module.stage.level, digest, file=file)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.on_train_epoch_start(trainer, pl_module)
 
 

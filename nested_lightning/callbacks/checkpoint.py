@@ -13,11 +13,15 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nested_lightning.callbacks.calibrator import Calibrator
+from nested_lightning.callbacks.ending import EndRequests
 from nested_lightning.callbacks.interruption import Interruption
 from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.module import as_nested
+from nested_lightning.provenance import provenance
+from nested_lightning.writing import disk_of
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -25,9 +29,12 @@ class RunCheckpoint(ModelCheckpoint):
 
     Both lie in ``<default_root_dir>/checkpoints``. There is no "best" checkpoint: the losses of different stages
     cannot be compared, and the cascade restores the best weights of each stage itself. ``--ckpt_path last`` (or
-    ``Trainer.fit(ckpt_path="last")``) goes on from ``last.ckpt``, from the middle of an epoch too. Ctrl-C ends training
-    after the step or the validation that it falls into, with ``last.ckpt`` written; a second one ends it at once. With
-    several processes, which would not stop at the same step, the first one does.
+    ``Trainer.fit(ckpt_path="last")``) goes on from ``last.ckpt``, from the middle of an epoch too. Ctrl-C and SIGTERM
+    end training after the step or the validation that they fall into, with ``last.ckpt`` written. A second Ctrl-C ends
+    it at once, and so does the first with several processes; on SIGTERM calibration is completed.
+
+    Every checkpoint has the run's :func:`~nested_lightning.provenance.provenance`, and every logger is given it as a
+    hyperparameter.
 
     Args:
         every_n_steps: optimizer steps between two ``last.ckpt`` within an epoch.
@@ -47,6 +54,7 @@ class RunCheckpoint(ModelCheckpoint):
         self.every_n_steps = every_n_steps
         self.how_to_go_on = 'Trainer.fit(..., ckpt_path="last")'
         self._interruption = Interruption()
+        self._end_requests = EndRequests()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._find_folder(trainer)
@@ -72,10 +80,16 @@ class RunCheckpoint(ModelCheckpoint):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._step = trainer.global_step
+        self._end_requests.listen()
         self._listen(trainer)  # a run resumed within an epoch does not start that epoch
+        for logger in trainer.loggers:
+            logger.log_hyperparams({"provenance": provenance()})
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._listen(trainer)
+        # Saved at the end of the epoch before; by now its figures are logged, too.
+        if self._end_requests.any_received(trainer):
+            raise SIGTERMException
 
     def _listen(self, trainer: L.Trainer) -> None:
         if trainer.world_size == 1:
@@ -86,10 +100,14 @@ class RunCheckpoint(ModelCheckpoint):
         stepped, self._step = trainer.global_step != self._step, trainer.global_step
         # At the last batch Lightning would resume behind the epoch, without its validation: the epoch's end saves.
         is_last = trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
-        due = trainer.global_step % self.every_n_steps == 0 or self._interruption.requested
-        if stepped and due and not is_last:
+        if not stepped or is_last:
+            return
+        ends = self._end_requests.any_received(trainer)
+        if ends or self._interruption.requested or trainer.global_step % self.every_n_steps == 0:
             self._save(trainer, "last.ckpt")
-            self._interruption.follow()
+        if ends:
+            raise SIGTERMException
+        self._interruption.follow()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._save(trainer, "last.ckpt")
@@ -109,6 +127,9 @@ class RunCheckpoint(ModelCheckpoint):
         self._interruption.stop()
         if trainer.global_step > 0 and os.path.exists(self.last_model_path):
             rank_zero_info(f"Interrupted. {self.last_model_path} is saved. To go on: {self.how_to_go_on}")
+
+    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint["provenance"] = provenance()
 
     def _save(self, trainer: L.Trainer, name: str) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -138,7 +159,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             # Torch hides what the file system said behind a message about its archive.
             reason = error.__context__ or error
             raise CheckpointError(
-                f"{target} could not be written ({reason}): free some space or choose another "
+                f"{target} could not be written ({reason}; {disk_of(target)}): free some space or choose another "
                 "--trainer.default_root_dir. A checkpoint written before is whole: go on from it with --ckpt_path last"
             ) from error
 

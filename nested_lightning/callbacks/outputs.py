@@ -1,7 +1,7 @@
 """The network run once over a data loader, for everything that happens after training."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import lightning as L
@@ -60,7 +60,7 @@ def tracked(trainer: L.Trainer, steps: Iterable[T], description: str, total: flo
 
 @torch.no_grad()
 def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, up_to: int | None = None) -> Outputs:
-    """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows.
+    """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows, in their order.
 
     ``up_to`` is the index of the last level that is run; None: all.
     """
@@ -81,7 +81,8 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, 
     if any(isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1 for sampler in samplers):
         gathered: list[Any] = [None] * trainer.world_size
         torch.distributed.all_gather_object(gathered, [column.cpu() for column in (*columns, rows)])
-        *columns, rows = [torch.cat(column).to(module.device) for column in zip(*gathered, strict=True)]
+        n = len(loader.dataset)
+        *columns, rows = [_in_order(parts, n).to(module.device) for parts in zip(*gathered, strict=True)]
     known = rows.cpu() if bool((rows >= 0).all()) else None
     return Outputs(columns[:-1], columns[-1], getattr(loader, "dataset", None), known)
 
@@ -97,6 +98,14 @@ def _row_numbers(loader: Any, n: int) -> Tensor:
         if len(numbers) == n:
             return numbers
     return torch.full((n,), -1)
+
+
+def _in_order(parts: Sequence[Tensor], n: int) -> Tensor:
+    """Return the rows of all processes, of which each has had every so-manieth, without those that fill up the last."""
+    rows = parts[0].new_empty(sum(map(len, parts)), *parts[0].shape[1:])
+    for rank, part in enumerate(parts):
+        rows[rank :: len(parts)] = part
+    return rows[:n]
 
 
 def run_test(trainer: L.Trainer, module: NestedLightningModule) -> Outputs | None:
@@ -118,7 +127,8 @@ def measure(module: NestedLightningModule, outputs: Outputs) -> Measured:
     """Return the metrics and the answers, calibrated and combined."""
     own = module.own_log_probabilities(outputs.logits(module))
     combined = module.combination(own, module.taxonomy)
-    metrics = NestedMetrics(module.taxonomy, threshold=module.threshold).to(module.device)
+    # Every process has all rows.
+    metrics = NestedMetrics(module.taxonomy, threshold=module.threshold, sync_on_compute=False).to(module.device)
     metrics.update(combined, outputs.target)
     return Measured(metrics, Answers.of(combined, outputs.target, module.taxonomy), outputs.dataset, outputs.rows)
 

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import Prediction, as_nested
 from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.writing import replacing
 
 
 class PredictionWriter(BasePredictionWriter):
@@ -43,10 +44,9 @@ class PredictionWriter(BasePredictionWriter):
         import pyarrow.parquet as pq
 
         path = os.path.join(trainer.default_root_dir, "predictions.parquet")
-        os.makedirs(trainer.default_root_dir, exist_ok=True)
         table = pa.table(prediction_columns(as_nested(pl_module).taxonomy, predictions))
-        pq.write_table(table, path + ".tmp")
-        os.replace(path + ".tmp", path)
+        with replacing(path) as beside:
+            pq.write_table(table, beside)
         rank_zero_info(f"{table.num_rows} predictions written to {os.path.abspath(path)}")
 
 

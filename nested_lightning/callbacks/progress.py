@@ -42,10 +42,10 @@ class StageProgress(RichProgressBar):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)
+        metrics = trainer.callback_metrics  # every process takes part in computing them
         if not trainer.is_global_zero:
             return
         self._seconds = time.monotonic() - self._started
-        metrics = trainer.callback_metrics
         figures = [f"{key} {float(metrics[key]):.4f}" for key in ("train/loss", "val/loss") if key in metrics]
         known = [name for name in as_nested(pl_module).taxonomy.levels if f"val/{name}/accuracy" in metrics]
         if known:

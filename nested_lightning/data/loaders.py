@@ -1,5 +1,6 @@
 """Batches from tensors: one index list per batch, a repeatable order, resumable anywhere."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from nested_lightning.data.buckets import near_lengths
 from nested_lightning.data.randomness import generator_from, seed_from
 from nested_lightning.data.vocabulary import PADDING
+from nested_lightning.errors import DataError
 
 Batch = tuple[Tensor, Tensor]
 Transform = Callable[[Tensor], Tensor]
@@ -128,9 +130,17 @@ class RankSampler(DistributedSampler[int]):
         n_rows: number of rows.
         world_size: number of processes.
         rank: of this process.
+
+    Raises:
+        DataError: there are rows, but fewer than processes.
     """
 
     def __init__(self, n_rows: int, world_size: int = 1, rank: int = 0) -> None:
+        if 0 < n_rows < world_size:
+            raise DataError(
+                f"there are {n_rows} rows to validate or test on and {world_size} processes, each of which needs one: "
+                "give more rows (data.validation, data.test), or take fewer processes (trainer.devices)"
+            )
         super().__init__(range(n_rows), num_replicas=world_size, rank=rank, shuffle=False)  # type: ignore[arg-type]
         self._rows = range(rank, n_rows, world_size)
 
@@ -165,13 +175,26 @@ class StageLoader(DataLoader[Batch]):
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epoch begun last (stage level, epoch in the stage) and how many batches it has given."""
-        return {"epoch": self._epoch, "yielded": self._yielded}
+        """Return the epoch begun last (stage level, epoch in the stage), its batches given, and the rows of a step."""
+        return {"epoch": self._epoch, "yielded": self._yielded, "rows": self._rows_of_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Let the next iteration begin after the batches already given, if it is of the same epoch."""
+        now = self._rows_of_step
+        if (before := state.get("rows", now)) != now and getattr(self.sampler, "rank", 0) == 0:
+            warnings.warn(
+                f"a step takes {now} rows (data.batch_size times the number of processes), in the checkpoint it was "
+                f"{before}: the rest of the epoch that it stands in sees other rows than it would have, and later epochs "
+                f"have another number of steps. To go on as before, set data.batch_size so that the product is {before}",
+                stacklevel=1,  # as one of this package, which the command line prints in one line
+            )
         if state["epoch"] == self._position() and state["yielded"] < len(self):
             self._skip = state["yielded"]
+
+    @property
+    def _rows_of_step(self) -> int:
+        """Rows of a batch, of all processes together."""
+        return (self.batch_size or 1) * getattr(self.sampler, "num_replicas", 1)
 
     def _position(self) -> Position | None:
         """Return the sampler's position; None where the trainer (overfit_batches) has put another sampler."""

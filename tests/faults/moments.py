@@ -1,0 +1,98 @@
+"""The moments of a run at which it can be killed: before and after all that Lightning does, and within a write."""
+
+import io
+import json
+import os
+import re
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.profilers import Profiler
+
+
+class Moments(Profiler):
+    """Counts the moments of this process; at one of them sends it a signal, or fills a disk.
+
+    Lightning tells a profiler of every hook of every callback, module, data module and strategy, and of the loops.
+    To these come the writing of a checkpoint (its first half, the rest, the flush) and every renaming of a file.
+
+    Args:
+        record: a file for the numbers of moments by name, written when the run is complete.
+        at: the name of a moment.
+        count: at which of the moments of this name to send the signal.
+        rank: in the process of which rank.
+        signum: the signal.
+        fill: a file to be written until its disk is full, instead of the signal.
+    """
+
+    def __init__(
+        self,
+        record: str | None = None,
+        at: str = "",
+        count: int = 0,
+        rank: int = 0,
+        signum: int = 9,
+        fill: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._record, self._at, self._signum, self._fill = record, (at, count), signum, fill
+        self._here = int(os.environ.get("LOCAL_RANK", 0)) == rank
+        self._passed: Counter[str] = Counter()
+        torch.save = self._saving(torch.save)
+        os.fsync = self._around("os.fsync", os.fsync)
+        os.replace = self._around("os.replace", os.replace)
+
+    def start(self, action_name: str) -> None:
+        self._pass(f"before {_without_options(action_name)}")
+
+    def stop(self, action_name: str) -> None:
+        self._pass(f"after {_without_options(action_name)}")
+
+    def teardown(self, stage: str | None) -> None:
+        if self._record and self._here:
+            Path(self._record).write_text(json.dumps(self._passed))
+
+    def _pass(self, moment: str) -> None:
+        self._passed[moment] += 1
+        if not self._here or (moment, self._passed[moment]) != self._at:
+            return
+        if self._fill is None:
+            os.kill(os.getpid(), self._signum)
+            return
+        with suppress(OSError), open(self._fill, "wb", buffering=0) as file:
+            while True:
+                file.write(bytes(1000))
+
+    def _around(self, name: str, function: Any) -> Any:
+        def around(*args: Any, **kwargs: Any) -> Any:
+            self._pass(f"before {name}")
+            result = function(*args, **kwargs)
+            self._pass(f"after {name}")
+            return result
+
+        return around
+
+    def _saving(self, save: Any) -> Any:
+        def in_two_parts(checkpoint: Any, file: Any, **options: Any) -> None:
+            if isinstance(file, io.BytesIO):  # what is sent to another process
+                return save(checkpoint, file, **options)
+            self._pass("before torch.save")
+            content = io.BytesIO()
+            save(checkpoint, content)
+            half = len(content.getvalue()) // 2
+            file.write(content.getvalue()[:half])
+            file.flush()
+            self._pass("within torch.save")
+            file.write(content.getvalue()[half:])
+            self._pass("after torch.save")
+            return None
+
+        return in_two_parts
+
+
+def _without_options(action: str) -> str:
+    """Return the name of an action without the options that Lightning writes behind a checkpoint callback."""
+    return re.sub(r"\{.*\}", "", action)

@@ -1,0 +1,132 @@
+"""Small runs of the command line on the digits that can be killed and compared."""
+
+import csv
+import json
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from killed_run import Server
+
+# Three stages of two epochs of six steps. Dropout and an augmentation draw random numbers in each of them.
+OPTIONS = [
+    "--config=recipes/digits.yaml",
+    "--data.budgets=[96,96,96]",
+    "--data.augmentation=killed_run.Noise",
+    "--model.backbone.init_args.channels=[4,8]",
+    "--model.backbone.init_args.dropout=0.1",
+    "--model.bottleneck_channels=8",
+    "--cascade.max_epochs=2",
+    "--rejection.steps=20",
+    "--checkpoint.every_n_steps=4",
+    "--trainer.accelerator=cpu",
+    "--seed_everything=3",
+    "--ckpt_path=last",
+]
+
+MILLISECONDS = "milliseconds"
+
+
+class Moment(NamedTuple):
+    """When a signal is sent to the process of a rank: at a moment of its own, or after some seconds."""
+
+    at: str
+    count: int = 1
+    rank: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.at}: {self.count}" + (f", rank {self.rank}" if self.rank else "")
+
+
+class Run:
+    """A run in a folder of its own, in one or two processes, with 16 rows a step altogether."""
+
+    def __init__(self, server: Server, folder: Path, *options: str, processes: int = 1) -> None:
+        self.server, self.folder, self.processes = server, folder, processes
+        self.log_file = folder / "log"
+        batch = f"--data.batch_size={16 // processes}"
+        self.args = ["fit", *OPTIONS, batch, f"--trainer.default_root_dir={folder}", *options]
+        if processes > 1:
+            self.args += [f"--trainer.devices={processes}", "--trainer.strategy=ddp"]
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self, *more: str, **job: Any) -> tuple[list[int], float]:
+        """Start it, or go on with it; return the exit codes and the seconds between the first and the last end."""
+        return self.server.run_together([*self.args, *more], self.log_file, self.processes, **job)
+
+    def strike(self, moment: Moment, signum: int = signal.SIGKILL, **job: Any) -> tuple[list[int], float]:
+        """The same, and send a signal at a moment."""
+        if moment.at == MILLISECONDS:
+            return self.start(after=moment.count / 1000, rank=moment.rank, signal=signum, **job)
+        return self.start(*_profiler({**moment._asdict(), "signum": int(signum)}), **job)
+
+    def fill_disk(self, moment: Moment, file: Path) -> tuple[list[int], float]:
+        """The same, and at a moment write a file until its disk is full."""
+        return self.start(*_profiler({**moment._asdict(), "fill": str(file)}))
+
+    def finish(self) -> dict[str, Any]:
+        """Let it go on to its end and return what has come of it."""
+        codes, _ = self.start()
+        assert codes == [0] * self.processes, self.log
+        return self.result()
+
+    def moments(self) -> dict[str, int]:
+        """Run it and return how often each moment occurs, and the milliseconds that it took."""
+        record, began = self.folder / "moments.json", time.monotonic()
+        codes, _ = self.start(*_profiler({"record": str(record)}))
+        assert codes == [0] * self.processes, self.log
+        return {**json.loads(record.read_text()), MILLISECONDS: int(1000 * (time.monotonic() - began))}
+
+    def checkpoint(self, name: str) -> dict[str, Any]:
+        return torch.load(self.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+    def result(self) -> dict[str, Any]:
+        """Return all that a run comes to: weights, temperatures, figures, place, optimizer, logged rows."""
+        final = self.checkpoint("final")
+        callbacks = {name.partition("{")[0]: state for name, state in final["callbacks"].items()}
+        callbacks.pop("RunCheckpoint")  # has paths
+        kept = ("state_dict", "optimizer_states", "global_step", "epoch", "config")
+        return {**{key: final[key] for key in kept}, "callbacks": callbacks, "rows": self.rows()}
+
+    def rows(self) -> set[tuple[tuple[str, str], ...]]:
+        """Return what was logged; rows that a resumed run has logged again count once."""
+        with open(self.folder / "metrics.csv", newline="") as file:
+            return {tuple((k, v) for k, v in sorted(row.items()) if v) for row in csv.DictReader(file)}
+
+    @property
+    def place(self) -> str:
+        """Where the run would go on: stage, epoch and step of its last checkpoint."""
+        if not (self.folder / "checkpoints" / "last.ckpt").exists():
+            return "from the beginning"
+        last = self.checkpoint("last")
+        cascade = last["callbacks"]["CascadeTraining"]
+        return f"stage {cascade['index'] + 1}, epoch {cascade['epoch'] + 1}, step {last['global_step']}"
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+
+def draw(moments: dict[str, int], chance: random.Random, processes: int = 1) -> Moment:
+    """Draw a moment: a name first, so that rare ones are as likely as those of every batch; one in four by the clock."""
+    name = MILLISECONDS if chance.random() < 0.25 else chance.choice(sorted(moments.keys() - {MILLISECONDS}))
+    return Moment(name, chance.randint(1, moments[name]), chance.randrange(processes))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Return whether two results are equal, bit by bit."""
+    if isinstance(a, torch.Tensor):
+        return a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b) or (a != a and b != b)
+
+
+def _profiler(options: dict[str, Any]) -> list[str]:
+    given = [f"--trainer.profiler.init_args.{name}={value}" for name, value in options.items()]
+    return ["--trainer.profiler=faults.moments.Moments", *given]

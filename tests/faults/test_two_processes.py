@@ -1,0 +1,108 @@
+"""Two processes train what one would, on the same rows a step, and say what happens to one of them."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from faults.conftest import Whole
+from faults.runs import Moment, Run, same
+from killed_run import GRACE, Server
+
+pytestmark = pytest.mark.slow
+
+# Dropout draws other numbers in each process. 203 rows: two batches of validation on one process, one on the other.
+COMPARABLE = [
+    "--model.backbone.init_args.dropout=0",
+    "--data.validation=203",
+    "--data.eval_batch_size=101",
+    "--cascade.learning_rate=0.004",
+]
+STAGNATING = ["--cascade.max_epochs=6", "--cascade.patience=1", "--cascade.plateau_patience=1"]
+TOGETHER = "--trainer.plugins+=faults.synchronised.ProcessBatchNorm"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        # Rounding grows with every step: to more than 1e-5 in some 50 steps of single precision.
+        pytest.param(["--cascade.max_epochs=2"], id="single precision, 36 steps"),
+        pytest.param([*STAGNATING, "--trainer.precision=64-true"], id="double precision, stages that stagnate"),
+        pytest.param(
+            [*STAGNATING, "--trainer.precision=64-true", "--cascade.stage_data=all", "--temperature.method=nll"],
+            id="double precision, every row in every stage",
+        ),
+    ],
+)
+def test_the_same_as_one_process(server: Server, tmp_path: Path, options: list[str]) -> None:
+    alone = Run(server, tmp_path / "one", *COMPARABLE, *options).finish()
+    together = Run(server, tmp_path / "two", *COMPARABLE, *options, TOGETHER, processes=2).finish()
+    one, two = alone["callbacks"], together["callbacks"]
+    gaps = {"decisions": 0.0}
+    for name in ("index", "epoch", "epochs_in_all", "bad_epochs", "finished"):
+        assert one["CascadeTraining"][name] == two["CascadeTraining"][name]
+    assert alone["global_step"] == together["global_step"]
+    for calibrator, when in itertools.product(("RejectionFineTuning", "TemperatureScaling"), ("before", "after")):
+        figures = one[calibrator][when], two[calibrator][when]
+        assert figures[0].keys() == figures[1].keys()
+        gaps[f"{calibrator} {when}"] = max(abs(figures[0][key] - figures[1][key]) for key in figures[0])
+    temperatures = alone["state_dict"]["temperatures"] - together["state_dict"]["temperatures"]
+    gaps["temperatures"] = float(temperatures.abs().max())
+    print(f"\n{options}: {gaps}")
+    assert gaps.pop("temperatures") <= 1e-3
+    assert max(gaps.values()) <= 1e-5
+
+
+def test_equal_weights_after_every_stage(server: Server, tmp_path: Path) -> None:
+    run = Run(server, tmp_path / "run", "--trainer.callbacks+=toy.Fingerprint", processes=2)
+    run.finish()
+    ranks = [(run.folder / f"rank{rank}.txt").read_text().splitlines() for rank in (0, 1)]
+    assert ranks[0] == ranks[1]
+    assert [line.split()[0] for line in ranks[0][::2]] == ["0", "0", "1", "1", "2", "2", "2"]
+    assert len(set(ranks[0])) >= 8  # after each epoch, and after calibration
+
+
+def test_fewer_validation_rows_than_processes(server: Server, tmp_path: Path) -> None:
+    run = Run(server, tmp_path / "run", "--data.validation=1", processes=2)
+    codes, _ = run.start()
+    assert set(codes) <= {1, 2} and 2 in codes
+    assert "error: there are 1 rows to validate or test on and 2 processes" in run.log
+    assert "Traceback" not in run.log
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_process_ends_the_others_with_a_message(server: Server, two: Whole, tmp_path: Path, rank: int) -> None:
+    run = Run(server, tmp_path / "run", processes=2)
+    codes, seconds = run.strike(Moment("before [Callback]CascadeTraining.on_train_batch_start", 15, rank))
+    assert codes[rank] == -9
+    assert codes[1 - rank] == 1
+    assert seconds < GRACE
+    assert "error: another process of this run is gone" in run.log
+    assert "--ckpt_path last" in run.log
+    assert "Traceback" not in run.log
+    assert same(run.finish(), two.result)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
+def test_going_on_with_another_number_of_processes(server: Server, tmp_path: Path, before: int, after: int) -> None:
+    """With as many rows a step as before nothing changes but rounding."""
+    options = [*COMPARABLE, "--cascade.max_epochs=2", "--trainer.precision=64-true"]
+    together = {1: [], 2: [TOGETHER]}
+    expected = Run(server, tmp_path / "whole", *options).finish()
+    first = Run(server, tmp_path / "run", *options, *together[before], processes=before)
+    first.strike(Moment("before [Callback]CascadeTraining.on_train_batch_start", 18))
+    assert first.place == "stage 2, epoch 1, step 16"
+    second = Run(server, tmp_path / "run", *options, *together[after], processes=after)
+    result = second.finish()
+    assert "a step takes" not in second.log
+    assert result["global_step"] == expected["global_step"]
+    for name, value in result["state_dict"].items():
+        assert (value.double() - expected["state_dict"][name].double()).abs().max() < 1e-9, name
+
+
+def test_going_on_with_other_rows_a_step_says_what_changes(server: Server, tmp_path: Path) -> None:
+    first = Run(server, tmp_path / "run", processes=1)
+    first.strike(Moment("before [Callback]CascadeTraining.on_train_batch_start", 18))
+    second = Run(server, tmp_path / "run", "--data.batch_size=16", processes=2)
+    second.finish()
+    assert second.log.count("warning: a step takes 32 rows") == 1
+    assert "in the checkpoint it was 16" in second.log
