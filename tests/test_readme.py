@@ -88,7 +88,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         datasets.Dataset.from_dict({"text": texts[:40], **cells}).to_parquet(root / name / "train.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        run("fit", "--config", "recipes/digits.yaml", *SHORT)
+        run("fit", "--config", "recipes/digits.yaml", *SHORT, "--figures.draw", "end")
         run(*next(words for words in fits() if "photos" in words), *SHORT)
     return root
 
@@ -153,7 +153,17 @@ def test_what_is_predicted(project: Path) -> None:
 def test_what_a_run_leaves(project: Path) -> None:
     table = (ROOT / "README.md").read_text().partition("## What a run leaves")[2].partition("\n## ")[0]
     files = {path.relative_to(project / "runs" / "digits") for path in (project / "runs" / "digits").rglob("*.*")}
-    assert set(map(Path, re.findall(r"^\| `([^`]+)`", table, re.MULTILINE))) == files
+    named = set(map(Path, re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)))
+    assert named == {Path("figures") if file.parts[0] == "figures" else file for file in files}
+
+
+def test_what_a_run_draws(project: Path) -> None:
+    table = (ROOT / "docs" / "figures.md").read_text().partition("| file | what it shows |")[2].partition("\n\n")[0]
+    drawn = {path.name for path in (project / "runs" / "digits" / "figures").glob("*.png")}
+    confusions = {name for name in drawn if name.startswith("confusion-")}
+    named = set(re.findall(r"^\| `([\w-]+\.png)`", table, re.MULTILINE))
+    assert len(confusions) == 3 and "confusion-1-LEVEL.png" in named
+    assert named - {"confusion-1-LEVEL.png", "distortions.png"} == drawn - confusions - {"distortions.png"}
 
 
 def test_the_taxonomy_is_what_the_text_says(project: Path) -> None:
@@ -185,8 +195,8 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
     known = {"config", "help", *keys(yaml.safe_load(capsys.readouterr().out))}
     encoder = inspect.signature(PretrainedEncoder).parameters  # of a backbone that the digits do not have
     known |= {f"model.backbone.init_args.{name}" for name in encoder}
-    helped = [f"taxonomy {name}" for name in ("discover", "build columns", "build paths", "show", "check")]
-    for command in [*helped, "dashboard"]:
+    taxonomy = ("discover", "build columns", "build paths", "show", "check")
+    for command in ("dashboard", "report", *(f"taxonomy {name}" for name in taxonomy)):
         with pytest.raises(SystemExit):
             run(*command.split(), "--help")
         known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))

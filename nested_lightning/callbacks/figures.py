@@ -118,8 +118,7 @@ class Figures(Callback):
         write_drawings(trainer, of_run.of_answers(measured.metrics, measured.answers))
         write_drawings(trainer, of_run.of_training(self.epochs, levels))
         if self.samples:
-            data = trainer.datamodule  # type: ignore[attr-defined]
-            samples = of_run.of_samples(lambda: worst_samples(measured, module.taxonomy, self.samples, data), levels)
+            samples = of_run.of_samples(lambda: worst_samples(measured, module.taxonomy, self.samples), levels)
             write_drawings(trainer, samples)
         if before is not None:
             write_drawings(trainer, of_run.of_levels(before.metrics, before.answers, len(levels)), "uncalibrated/")

@@ -1,6 +1,6 @@
 """Rows to look at, the worst mistakes first."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nested_lightning.callbacks.outputs import Measured
 from nested_lightning.data.shown import shown
@@ -10,14 +10,13 @@ if TYPE_CHECKING:
     from nested_lightning.figures import Sample
 
 
-def worst_samples(measured: Measured, taxonomy: Taxonomy, n: int, datamodule: Any = None) -> "list[Sample]":
+def worst_samples(measured: Measured, taxonomy: Taxonomy, n: int) -> "list[Sample]":
     """Return ``n`` rows: mistakes, the most confident one first, and then the least sure answers.
 
     Args:
         measured: the answers, and the data set that the rows are of.
         taxonomy: the tree.
         n: how many.
-        datamodule: whose ``vocabulary`` turns token ids into text.
     """
     from nested_lightning.figures import Sample
 
@@ -30,7 +29,7 @@ def worst_samples(measured: Measured, taxonomy: Taxonomy, n: int, datamodule: An
         samples.append(
             Sample(
                 row,
-                shown(measured.dataset, row, lambda: datamodule.vocabulary) if row >= 0 else None,
+                shown(measured.dataset, row) if row >= 0 else None,
                 [of_level[k] if k >= 0 else None for of_level, k in zip(names, target, strict=True)],
                 [of_level[k] for of_level, k in zip(names, path, strict=True)],
                 [k == answer if k >= 0 else None for k, answer in zip(target, path, strict=True)],

@@ -265,9 +265,9 @@ class HierarchicalDataModule(L.LightningDataModule):
         """Return the rows of a part, read at the first call."""
         if part not in self._rows:
             split, rows, targets = self._parts.select(part)
-            inputs = self._inputs.read(split, rows)
             augmentation = self._augmentation if part == "train" else None
-            self._rows[part] = TensorRows(inputs, targets, self._transform, augmentation)
+            self._rows[part] = TensorRows(self._inputs.read(split, rows), targets, self._transform, augmentation)
+            self._rows[part].text = self._inputs.text(split, rows)
         return self._rows[part]
 
     def _training_rows(self) -> tuple[Split, Tensor]:

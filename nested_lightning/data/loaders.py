@@ -32,6 +32,8 @@ class TensorRows(Dataset[Batch]):
     key: tuple[int, ...] = ()
     name = ""
     """Of the distortion that the rows are under, if any."""
+    text: Callable[[int], str] | None = None
+    """Gives a row's text as it was written, where the inputs are texts."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """What all splits have in common about their inputs: the column, the shape of one input, the vocabulary."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -68,6 +69,11 @@ class Inputs:
         """Return the inputs of ascending row numbers ``LongTensor[N]`` in one tensor ``[N, *shape]``."""
         return self._open(split, self.shape).read(rows)
 
+    def text(self, split: Split, rows: Tensor) -> Callable[[int], str] | None:
+        """Return what gives the i-th of ``rows`` as it was written, None where the inputs are no texts."""
+        name = self._name(split)
+        return partial(_text, split, name, rows) if is_text(split, name) else None
+
     def state_dict(self) -> dict[str, Any]:
         """Return plain values: the shape of one input and, of text, the vocabulary."""
         state: dict[str, Any] = {"input_shape": list(self.shape)}
@@ -99,3 +105,7 @@ class Inputs:
 
     def _open(self, split: Split, shape: tuple[int, ...] | None = None) -> InputColumn:
         return open_input_column(split, self._name(split), self._image_size, shape, lambda: self.vocabulary)
+
+
+def _text(split: Split, name: str, rows: Tensor, i: int) -> str:
+    return next(read_texts(split, name, rows[i : i + 1]))

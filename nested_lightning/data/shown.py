@@ -1,6 +1,5 @@
 """Inputs as a person can look at them."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,16 +7,14 @@ import torch
 from torch import Tensor
 
 from nested_lightning.data.loaders import TensorRows
-from nested_lightning.data.vocabulary import PADDING, Vocabulary
 
 
-def shown(dataset: Any, row: int, vocabulary: Callable[[], Vocabulary] | None = None) -> np.ndarray | str | None:
+def shown(dataset: Any, row: int) -> np.ndarray | str | None:
     """Return the input of one row of a data set as a picture or a text.
 
     Args:
         dataset: whose rows are pairs of input and target; of a :class:`TensorRows` the input before its transforms.
         row: its number.
-        vocabulary: gives that of token ids; None: they cannot be shown.
 
     Returns:
         ``uint8[H, W]`` or ``uint8[H, W, 3]``, a text, or None of inputs that are neither.
@@ -27,14 +24,12 @@ def shown(dataset: Any, row: int, vocabulary: Callable[[], Vocabulary] | None = 
         >>> shown(rows, 0).tolist()
         [[0, 255]]
     """
+    if isinstance(dataset, TensorRows) and dataset.text is not None:
+        return dataset.text(row)
     x = dataset.inputs[row] if isinstance(dataset, TensorRows) else dataset[row][0]
-    if isinstance(x, str) or not isinstance(x, Tensor):
-        return x if isinstance(x, str) else None
-    if x.ndim == 1 and x.dtype in (torch.int32, torch.int64) and vocabulary is not None:
-        return vocabulary().decode(x[x != PADDING].tolist())
-    if x.ndim != 3 or x.shape[0] not in (1, 3):
-        return None
-    return _picture(x)
+    if isinstance(x, str):
+        return x
+    return _picture(x) if isinstance(x, Tensor) and x.ndim == 3 and x.shape[0] in (1, 3) else None
 
 
 def _picture(x: Tensor) -> np.ndarray:

@@ -162,10 +162,6 @@ class Vocabulary:
         prepared = [self._prepared(text) for text in texts]
         return [encoding.ids or [self._unknown] for encoding in self._tokenizer.encode_batch_fast(prepared)]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the tokens as text: what the model sees of it."""
-        return str(self._tokenizer.decode(ids, skip_special_tokens=False))
-
     def _prepared(self, text: str) -> str:
         """Return the text with its words, as the tokenizer cuts them, as lemmas."""
         if self.language is None:

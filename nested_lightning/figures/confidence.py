@@ -41,7 +41,7 @@ def confidence_histogram(counts: Tensor, ax: Axes | None = None) -> Drawn:
     describe(ax, "confidence, %", "answers")
     ticks = [percent for percent in (_PERCENT if high - low > _WIDE else _FINE) if low <= _log_odds(percent) <= high]
     ax.set_xticks([_log_odds(percent) for percent in ticks], [f"{percent:g}" for percent in ticks])
-    ax.set_yscale("log")
+    ax.set_yscale("log" if len(seen) else "linear")
     ax.set(xlim=(low, high), ylim=(0.7, 5 * max(1, int(counts.max()), int(right.max()))))
     ax.legend(loc="upper left", ncols=2, fontsize=SMALL)
     return ax.figure, ax

@@ -47,5 +47,6 @@ def depth_chart(counts: Tensor, levels: Sequence[str], ax: Axes | None = None) -
     ax.set(xlim=(0, 100 + 45), xticks=range(0, 101, 25))
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
-    ax.legend(loc="upper right", fontsize=SMALL)
+    if ax.containers:
+        ax.legend(loc="upper right", fontsize=SMALL)
     return ax.figure, ax

@@ -99,7 +99,7 @@ def _confidence(metrics: NestedMetrics) -> Figure:
 
 
 def _timeline(epochs: Epochs, levels: Sequence[str]) -> Figure:
-    figure, (above, below) = panels(2, 8, 2.8, columns=1)
+    figure, (above, below) = panels(2, 6.4, 2.8, columns=1)
     loss_timeline(epochs, above)
     accuracy_timeline(epochs, levels, below)
     above.set_xlabel("")

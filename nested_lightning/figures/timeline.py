@@ -50,7 +50,7 @@ def _draw(epochs: Epochs, lines: Mapping[str, str], scale: float, ylabel: str, a
             ax.plot(range(1, len(epochs) + 1), values, marker=marker, markersize=3, label=name, **look(i))
     describe(ax, "epoch", ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlim(0.5, len(epochs) + 0.5)
+    ax.set_xlim(0.5, max(len(epochs), 1) + 0.5)
     _mark_stages(ax, [str(epoch["stage"]) for epoch in epochs])
     if ax.lines:
         ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=SMALL)
