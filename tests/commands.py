@@ -28,7 +28,7 @@ def refused(capsys: pytest.CaptureFixture[str], *args: object, **classes: Any) -
         run(*args, **classes)
     assert end.value.code == 2
     lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
+    assert len(lines) == 1, lines
     assert lines[0].startswith("error: ")
     return lines[0]
 

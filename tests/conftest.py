@@ -4,10 +4,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from killed_run import Server
+
+if TYPE_CHECKING:
+    from killed_run import Server
 
 # A hub id must fail at once, and no test may depend on the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -31,8 +34,10 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server() -> "Iterator[Server]":
     """Runs the command line in processes of their own."""
+    from killed_run import Server  # imports datasets, which looks at the environment once
+
     with Server() as running:
         yield running
 

@@ -345,9 +345,10 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
             break
     rest = process.stdout.read()
-    assert process.wait() == 1
+    assert process.wait() == 130
     assert "Traceback" not in rest
-    assert f"To go on from {tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}, add --ckpt_path last" in rest
+    told = f"Interrupted. {tmp_path / 'run' / 'checkpoints' / 'last.ckpt'} is saved. To go on: "
+    assert told + f"nested-lightning {' '.join(command[3:])} --ckpt_path last" in rest
     command += [*SHORT, "--ckpt_path", "last"]
     again = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert "stage 1/3 coarse | epoch 1 " not in again

@@ -151,7 +151,7 @@ def test_the_place_of_a_key_is_not_told_when_the_command_line_set_it(
 
 
 @pytest.mark.parametrize(("args", "parts"), [
-    (["fitt"], ["unknown command 'fitt'", "mean 'fit'", "fit, validate, test, predict, recipes"]),
+    (["fitt"], ["unknown command 'fitt'", "mean 'fit'", "fit, validate, test, predict, dashboard"]),
     (["--config", "recipes/digits.yaml"], ["command is missing", "fit, validate, test, predict"]),
     (["fit"], ["'model.backbone'", "--config FILE", "recipes list"]),
     (["fit", "--config"], ["'config' needs a value"]),

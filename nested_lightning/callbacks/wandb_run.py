@@ -104,7 +104,7 @@ class WandbRun(Callback):
             run.log({"cascade/stages": stages_table(self.stages)})
         measured = self._final and self._final.measured  # nothing where an earlier process has calibrated and logged it
         if self._final and measured and self.samples:
-            samples = worst_samples(measured, module.taxonomy, self.samples, trainer.datamodule)  # type: ignore[attr-defined]
+            samples = worst_samples(measured, module.taxonomy, self.samples)
             run.log({f"samples/{self._final.split}": samples_table(samples, module.taxonomy.levels)})
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

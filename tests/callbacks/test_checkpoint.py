@@ -139,7 +139,8 @@ def test_how_to_go_on_after_an_interruption(tmp_path, capsys, caplog):
     with caplog.at_level("INFO"), pytest.raises(RuntimeError, match="out of luck"):
         fit(tmp_path, Fail(), RunCheckpoint())
     told = caplog.text + capsys.readouterr().err
-    assert f"{tmp_path / 'checkpoints' / 'last.ckpt'}, add --ckpt_path last" in told
+    assert f"{tmp_path / 'checkpoints' / 'last.ckpt'} is saved" in told
+    assert 'ckpt_path="last"' in told
 
 
 # -------------------------------------------------------------------------------------------------- AtomicCheckpointIO
