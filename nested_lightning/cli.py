@@ -4,6 +4,7 @@ import os
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -11,6 +12,7 @@ from pathlib import PurePath
 from typing import Any
 
 import lightning as L
+import torch
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -119,6 +121,11 @@ class NestedCLI(LightningCLI):
         except (ArgumentError, OmegaConfBaseException, yaml.YAMLError) as error:
             known = self._subcommand_parsers.get(args[0], parser)
             raise ConfigurationError(explain(str(error), known, configs)) from error
+        seed = self.config[self.config.subcommand].seed_everything
+        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
+            raise ConfigurationError(
+                f"{configs.locate('seed_everything')}seed_everything must be at least 0 and below 2**32, got {seed}"
+            )
 
     def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
         parser: LightningArgumentParser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
@@ -137,6 +144,21 @@ class NestedCLI(LightningCLI):
             )
         if path not in (None, "last"):
             AtomicCheckpointIO().load_checkpoint(path)
+
+    def instantiate_classes(self) -> None:
+        try:
+            super().instantiate_classes()
+            self.model.optimizer(
+                [torch.nn.Parameter(torch.zeros(1))]
+            )  # wrong options of it now, not in the first stage
+        except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
+            if mistake_behind(error, MisconfigurationException):
+                raise
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise ConfigurationError(
+                f"a class cannot be built with its options: {error or type(error).__name__} (raised in {place.filename}, "
+                f"line {place.lineno}). Correct the options of model and data that it is about"
+            ) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         options = self._get(self.config_init, "trainer", default={})
@@ -195,12 +217,22 @@ def main(
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except Exception as error:
-        mistake = mistake_behind(error, MisconfigurationException)
+        mistake = mistake_behind(error, MisconfigurationException) or _lack_of_memory(error)
         lost = mistake is None and lost_process(error)
         if mistake is None and not lost:
             raise
         print(f"error: {' '.join(str(mistake or lost).split())}", file=sys.stderr)
         sys.exit(2 if mistake else 1)
+
+
+def _lack_of_memory(error: Exception) -> ConfigurationError | None:
+    """Return what to do where memory is short: torch has an exception of its own for that on a GPU only."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return ConfigurationError(
+            f"there is not enough memory ({error}): lower data.batch_size, data.eval_batch_size, data.image_size or the "
+            "number of channels"
+        )
+    return None
 
 
 def _run(args: list[str], model_class: type[L.LightningModule], data_class: type[L.LightningDataModule]) -> None:

@@ -9,10 +9,11 @@ def at_least(name: str, value: int, least: int) -> int:
     """Return the value of the option ``data.NAME``.
 
     Raises:
-        ConfigurationError: it is below ``least``.
+        ConfigurationError: it is below ``least``, or above what fits an index.
     """
-    if value < least:
-        raise ConfigurationError(f"data.{name} must be at least {least}, got {value}")
+    if not least <= value < 2**31:
+        bound = f"at least {least}" if value < least else "below 2**31"
+        raise ConfigurationError(f"data.{name} must be {bound}, got {value}")
     return value
 
 
