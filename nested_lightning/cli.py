@@ -1,189 +1,31 @@
-"""The command line: LightningCLI with the cascade, calibration and errors in one line."""
+"""The command ``lightning``: which part of the package is meant, and how a process ends."""
 
 import os
-import shlex
 import signal
 import sys
-import traceback
-from collections.abc import Collection, Sequence
-from functools import cached_property
-from importlib.metadata import entry_points
-from pathlib import PurePath
-from typing import Any
+from collections.abc import Sequence
 
-import lightning as L
-import torch
-import yaml
-from jsonargparse import ArgumentError, set_parsing_settings
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ProgressBar
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from omegaconf.errors import OmegaConfBaseException
 
-from nested_lightning.callbacks import (
-    CascadeTraining,
-    Figures,
-    PredictionWriter,
-    RejectionFineTuning,
-    Report,
-    RunCheckpoint,
-    StageProgress,
-    TemperatureScaling,
-    WandbRun,
-)
-from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
-from nested_lightning.callbacks.wandb_run import log_options, wandb_run
-from nested_lightning.config_files import Configs, open_configs
 from nested_lightning.dashboard_command import dashboard_command
 from nested_lightning.data import HierarchicalDataModule
-from nested_lightning.errors import ConfigurationError, mistake_behind
-from nested_lightning.foreign import refuse_foreign
-from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
-from nested_lightning.lost_process import lost_process
-from nested_lightning.module import NestedLightningModule, as_nested
+from nested_lightning.failures import told
+from nested_lightning.module import NestedLightningModule
+from nested_lightning.program import warn_of_other_command
 from nested_lightning.quiet import quietly
 from nested_lightning.report_command import report_command
 from nested_lightning.resources import recipes_command
+from nested_lightning.run_cli import run_cli
 from nested_lightning.taxonomy_command import taxonomy_command
-from nested_lightning.usage import ShortHelp, explain
-from nested_lightning.writing import replacing
 
-_SUBCOMMANDS = ("fit", "validate", "test", "predict")
-_CHECKPOINT_OPTIONS = ("seed_everything", "model", "data")
-_DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
-Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
-Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help.
-Runs side by side on one page: 'report RUN [RUN ...]'.
-A workspace of Weights & Biases: 'dashboard', with --help."""
 _OTHER_COMMANDS = {
     "dashboard": dashboard_command,
     "recipes": recipes_command,
     "report": report_command,
     "taxonomy": taxonomy_command,
 }
-
 _INTERRUPTED = 128 + signal.SIGINT
-
-
-class SaveRunConfig(SaveConfigCallback):
-    """Write ``config.yaml`` into the folder of the run, and model and data options into every checkpoint."""
-
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Do nothing yet: a run that cannot start must leave nothing behind."""
-
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if trainer.is_global_zero:
-            self.save_config(trainer, pl_module, "fit")
-            parameters = sum(parameter.numel() for parameter in pl_module.parameters())
-            rank_zero_info(f"{as_nested(pl_module).taxonomy!r}, {parameters:,} parameters, on {pl_module.device}")
-
-    def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        path = os.path.join(trainer.default_root_dir, "config.yaml")
-        with replacing(path) as beside:
-            self.parser.save(self.config, beside, skip_none=False, overwrite=True, multifile=False)
-        if run := wandb_run(trainer):
-            log_options(run, path)
-
-    def on_save_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        checkpoint["config"] = self._options
-
-    @cached_property
-    def _options(self) -> dict[str, Any]:
-        """The options that a checkpoint holds; dumping them at every save would take 90 ms each time."""
-        options = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
-        return {key: options[key] for key in _CHECKPOINT_OPTIONS if key in options}
-
-
-class NestedCLI(LightningCLI):
-    """LightningCLI for one module class and one data module class; each callback's options are a group."""
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(CascadeTraining, "cascade")
-        parser.add_lightning_class_args(RejectionFineTuning, "rejection")
-        parser.add_lightning_class_args(TemperatureScaling, "temperature")
-        parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
-        parser.add_lightning_class_args(Figures, "figures")
-        parser.add_lightning_class_args(WandbRun, "wandb")
-        parser.link_arguments(
-            "data", "model.taxonomy", compute_fn=lambda data: data.taxonomy.to_dict(), apply_on="instantiate"
-        )
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        if not args:
-            parser.print_help()
-            sys.exit(2)
-        self.resuming = resuming_command(args)
-        configs = open_configs(args)
-        try:
-            self.config = parser.parse_args(_with_checkpoint_config(configs))
-        except (ArgumentError, OmegaConfBaseException, yaml.YAMLError) as error:
-            known = self._subcommand_parsers.get(args[0], parser)
-            raise ConfigurationError(explain(str(error), known, configs)) from error
-        seed = self.config[self.config.subcommand].seed_everything
-        if not isinstance(seed, bool) and not 0 <= seed < 2**32:
-            raise ConfigurationError(
-                f"{configs.locate('seed_everything')}seed_everything must be at least 0 and below 2**32, got {seed}"
-            )
-
-    def _prepare_subcommand_parser(self, klass: type, subcommand: str, **kwargs: Any) -> LightningArgumentParser:
-        parser: LightningArgumentParser = super()._prepare_subcommand_parser(klass, subcommand, **kwargs)
-        if subcommand == "test":
-            parser.set_defaults({"verbose": False})  # the report prints tables of its own
-        return parser
-
-    def _parse_ckpt_path(self) -> None:
-        """Keep the options as parsed: Lightning would put a checkpoint's over those that the user has given."""
-
-    def before_instantiate_classes(self) -> None:
-        path = self.config[self.subcommand].get("ckpt_path")
-        if path is None and self.subcommand != "fit":
-            raise ConfigurationError(
-                f"{self.subcommand} needs a trained model: add --ckpt_path RUN/checkpoints/final.ckpt"
-            )
-        if path not in (None, "last"):
-            AtomicCheckpointIO().load_checkpoint(path)
-
-    def instantiate_classes(self) -> None:
-        try:
-            super().instantiate_classes()
-            self.model.optimizer(
-                [torch.nn.Parameter(torch.zeros(1))]
-            )  # wrong options of it now, not in the first stage
-        except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
-            if mistake_behind(error, MisconfigurationException):
-                raise
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            raise ConfigurationError(
-                f"a class cannot be built with its options: {error or type(error).__name__} (raised in {place.filename}, "
-                f"line {place.lineno}). Correct the options of model and data that it is about"
-            ) from error
-
-    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        options = self._get(self.config_init, "trainer", default={})
-        logger = options.get("logger")
-        keep_wandb_offline(logger if isinstance(logger, list) else [logger])
-        if logger in (None, True):
-            root = options.get("default_root_dir") or os.getcwd()
-            kwargs["logger"] = RunCSVLogger(root) if self.subcommand == "fit" else False
-        own_bar = any(isinstance(callback, ProgressBar) for callback in options.get("callbacks") or [])
-        if own_bar or options.get("enable_progress_bar") is False:
-            defaults = self.trainer_defaults["callbacks"]
-            self.trainer_defaults["callbacks"] = [c for c in defaults if not isinstance(c, StageProgress)]
-        if self.subcommand == "predict" and options.get("devices") == "auto":
-            kwargs["devices"] = 1  # rows are answered in input order
-        kwargs["plugins"] = [*(options.get("plugins") or []), AtomicCheckpointIO()]
-        try:
-            return super().instantiate_trainer(**kwargs)
-        except (TypeError, ValueError, MisconfigurationException) as error:
-            raise ConfigurationError(f"an option of the group 'trainer' cannot be used: {error}") from error
-
-    def before_fit(self) -> None:
-        last = os.path.join(self.trainer.default_root_dir, "checkpoints", "last.ckpt")
-        if self.config_init[self.subcommand].ckpt_path == "last" and not os.path.exists(last):
-            rank_zero_info(f"There is no {last} to go on with: a new run starts")
-        self._get(self.config_init, "checkpoint").how_to_go_on = self.resuming
 
 
 def main(
@@ -207,7 +49,7 @@ def main(
             other(arguments[1:])
             return
         with quietly():
-            _run(arguments, model_class, data_class)
+            run_cli(arguments, model_class, data_class)
     except SIGTERMException:
         # Lightning kills the run's first process as soon as it sees that another has failed.
         sys.exit(143 if rank_zero_only.rank == 0 else 0)  # type: ignore[attr-defined]
@@ -217,97 +59,8 @@ def main(
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except Exception as error:
-        mistake = mistake_behind(error, MisconfigurationException) or _lack_of_memory(error)
-        lost = mistake is None and lost_process(error)
-        if mistake is None and not lost:
+        if (failure := told(error)) is None:
             raise
-        print(f"error: {' '.join(str(mistake or lost).split())}", file=sys.stderr)
-        sys.exit(2 if mistake else 1)
-
-
-def _lack_of_memory(error: Exception) -> ConfigurationError | None:
-    """Return what to do where memory is short: torch has an exception of its own for that on a GPU only."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return ConfigurationError(
-            f"there is not enough memory ({error}): lower data.batch_size, data.eval_batch_size, data.image_size or the "
-            "number of channels"
-        )
-    return None
-
-
-def _run(args: list[str], model_class: type[L.LightningModule], data_class: type[L.LightningDataModule]) -> None:
-    set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-    parser: dict[str, Any] = {"parser_mode": "omegaconf+", "exit_on_error": False, "formatter_class": ShortHelp}
-    NestedCLI(
-        model_class,
-        data_class,
-        save_config_callback=SaveRunConfig,
-        save_config_kwargs={"save_to_log_dir": False},
-        trainer_defaults={
-            "callbacks": [StageProgress(), Report(), PredictionWriter()],
-            "max_epochs": -1,  # the cascade ends itself
-            "enable_model_summary": False,
-        },
-        # Abbreviated options would become other ones when options are added.
-        parser_kwargs={
-            **parser,
-            "allow_abbrev": False,
-            "description": _DESCRIPTION,
-            **{name: parser for name in _SUBCOMMANDS},
-        },
-        seed_everything_default=0,
-        # The cascade needs the module's own configure_optimizers.
-        auto_configure_optimizers=False,
-        args=args,
-    )
-
-
-def resuming_command(args: Sequence[str]) -> str:
-    """Return the command that goes on with the run of these arguments.
-
-    Example:
-        >>> resuming_command(["fit", "--config", "my recipe.yaml"]).split(" ", 1)[1]
-        "fit --config 'my recipe.yaml' --ckpt_path last"
-    """
-    started = PurePath(sys.argv[0])
-    program = "nested-lightning" if started.suffix != ".py" or started.stem == "__main__" else f"python {started}"
-    there = any(argument.split("=")[0] == "--ckpt_path" for argument in args)
-    return f"{program} {shlex.join([*args, *([] if there else ['--ckpt_path', 'last'])])}"
-
-
-def warn_of_other_command() -> None:
-    """Warn when this process was started as ``lightning`` while another package installs that name, too."""
-    if PurePath(sys.argv[0]).stem != "lightning":
-        return
-    others = [
-        entry.dist.name
-        for entry in entry_points(group="console_scripts", name="lightning")
-        if entry.dist is not None and not entry.value.startswith("nested_lightning.")
-    ]
-    if others:
-        print(
-            f"warning: the package {others[0]} installs a command 'lightning', too, and may replace this one when "
-            "it is updated: use 'nested-lightning' instead",
-            file=sys.stderr,
-        )
-
-
-def _with_checkpoint_config(configs: Configs) -> list[str]:
-    """Put a checkpoint's own options before the others, so that it can be used without its recipe."""
-    args = configs.args
-    if args[0] not in _SUBCOMMANDS[1:]:
-        return args
-    for i, argument in enumerate(args):
-        name, _, value = argument.partition("=")
-        if name == "--ckpt_path" and (path := value or "".join(args[i + 1 : i + 2])):
-            return [args[0], f"--config={_checkpoint_config(path, configs.words())}", *args[1:]]
-    return args
-
-
-def _checkpoint_config(path: str, trusted: Collection[str]) -> str:
-    checkpoint = AtomicCheckpointIO().load_checkpoint(path)
-    config = {key: value for key, value in checkpoint.get("config", {}).items() if key in _CHECKPOINT_OPTIONS}
-    refuse_foreign(config, trusted, path)
-    if "taxonomy" in checkpoint and "data" in config:
-        config["data"] = {**config["data"], "taxonomy": checkpoint["taxonomy"]}
-    return yaml.safe_dump(config)
+        message, code = failure
+        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(code)

@@ -19,7 +19,7 @@ import yaml
 from commands import SHORT, digits, run
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from nested_lightning import HierarchicalDataModule, NestedLightningModule, cli
+from nested_lightning import HierarchicalDataModule, NestedLightningModule, cli, program
 from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
 from nested_lightning.quiet import quietly
 
@@ -271,7 +271,7 @@ def test_another_package_with_a_command_lightning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     entries = [SimpleNamespace(value=value, dist=SimpleNamespace(name=name)) for value, name in others]
-    monkeypatch.setattr(cli, "entry_points", lambda **selected: entries if selected["name"] == "lightning" else [])
+    monkeypatch.setattr(program, "entry_points", lambda **selected: entries if selected["name"] == "lightning" else [])
     monkeypatch.setattr(sys, "argv", [started_as, "recipes", "list"])
     cli.main()
     told = capsys.readouterr().err

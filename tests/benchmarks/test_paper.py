@@ -19,7 +19,7 @@ from benchmarks.paper.commands import COMMANDS
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.result import Cell, Result, Row
 from benchmarks.paper.training import RunError, Workspace
-from nested_lightning.cli import NestedCLI
+from nested_lightning.run_cli import NestedCLI
 
 ROOT = Path(__file__).parents[2]
 DIGITS: Any = {
