@@ -2,10 +2,7 @@
 
 import json
 import math
-import os
-import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +10,18 @@ import lightning as L
 from lightning.pytorch.utilities import rank_zero_warn
 
 from nested_lightning.callbacks.final import Final
-from nested_lightning.data.randomness import run_seed
+from nested_lightning.errors import WriteError
 from nested_lightning.module import NestedLightningModule
+from nested_lightning.provenance import provenance
+from nested_lightning.writing import replacing
 
 FILE = "summary.json"
-_PACKAGES = ("nested-lightning", "torch", "lightning", "torchmetrics", "numpy")
 
 
 def write_summary(
     trainer: L.Trainer, module: NestedLightningModule, final: Final, epochs: Sequence[Any], seconds: float
 ) -> None:
-    """Write metrics before and after calibration, what every epoch logged, wall time, seed and versions."""
+    """Write metrics before and after calibration, what every epoch logged, wall time, and where the run comes from."""
     summary = {
         "levels": list(module.taxonomy.levels),
         "classes": list(module.taxonomy.sizes),
@@ -33,10 +31,9 @@ def write_summary(
         "after": final.after,
         "epochs": list(epochs),
         "seconds": seconds,
-        "seed": run_seed(),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "device": str(module.device),
-        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in _PACKAGES}},
+        **provenance(),
     }
     write_json(Path(trainer.default_root_dir) / FILE, summary)
 
@@ -57,13 +54,12 @@ def tested_loaders(trainer: L.Trainer, levels: Sequence[str]) -> list[dict[str, 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all; numbers that are not finite become null. A failure is a warning."""
-    beside = path.with_name(path.name + ".tmp")
+    text = json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(beside, path)
-    except OSError as error:  # not worth the training that it would end
-        rank_zero_warn(f"{path} could not be written, the run goes on: {error.strerror}")
+        with replacing(path) as beside:
+            Path(beside).write_text(text, encoding="utf-8")
+    except WriteError as error:  # not worth the training that it would end
+        rank_zero_warn(f"The run goes on, but {error}")
 
 
 def _finite(value: Any) -> Any:

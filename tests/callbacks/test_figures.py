@@ -186,7 +186,7 @@ def test_a_figure_that_fails_ends_nothing(tmp_path, monkeypatch):
         fit(tmp_path, *calibrated(Figures("end", samples=0)), RunCheckpoint())
     messages = [str(warning.message) for warning in warned]
     assert sum("confusion-2-group could not be drawn" in m and "ValueError: no such thing" in m for m in messages) == 2
-    assert any("summary.json could not be written" in m for m in messages)
+    assert any("summary.json cannot be written" in m for m in messages)
     assert drawn(tmp_path) == {"reliability", "uncalibrated/reliability"}
     assert (tmp_path / "checkpoints" / "final.ckpt").exists()
 
