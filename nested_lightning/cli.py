@@ -129,16 +129,15 @@ class NestedCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         try:
             super().instantiate_classes()
-            self.model.optimizer(
-                [torch.nn.Parameter(torch.zeros(1))]
-            )  # wrong options of it now, not in the first stage
+            # Its options are found wrong now, not when a stage begins.
+            self.model.optimizer([torch.nn.Parameter(torch.zeros(1))])
         except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
             if mistake_behind(error, MisconfigurationException):
                 raise
             place = traceback.extract_tb(error.__traceback__)[-1]
             raise ConfigurationError(
-                f"a class cannot be built with its options: {error or type(error).__name__} (raised in {place.filename}, "
-                f"line {place.lineno}). Correct the options of model and data that it is about"
+                f"a class cannot be built with its options: {error or type(error).__name__} (raised in "
+                f"{place.filename}, line {place.lineno}). Correct the options of model and data that it is about"
             ) from error
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
@@ -199,8 +198,8 @@ def _lack_of_memory(error: Exception) -> ConfigurationError | None:
     """Return what to do where memory is short: torch has an exception of its own for that on a GPU only."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
         return ConfigurationError(
-            f"there is not enough memory ({error}): lower data.batch_size, data.eval_batch_size, data.image_size or the "
-            "number of channels"
+            f"there is not enough memory ({error}): lower data.batch_size, data.eval_batch_size, data.image_size or "
+            "the number of channels"
         )
     return None
 
