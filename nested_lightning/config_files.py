@@ -9,6 +9,9 @@ from nested_lightning.errors import ConfigurationError
 from nested_lightning.resources import resource
 from nested_lightning.yaml_nodes import compose
 
+_GROUPS = ("model", "data", "trainer", "cascade", "rejection", "temperature", "checkpoint")
+_TAG = "tag:yaml.org,2002:"
+
 
 class ConfigFile(NamedTuple):
     """A file with the nodes it is made of, which know their lines."""
@@ -49,7 +52,7 @@ def open_configs(args: Sequence[str]) -> Configs:
     A name such as ``recipes/mnist.yaml`` means one's own file, or else the one that comes with the package.
 
     Raises:
-        ConfigurationError: a file is missing, is no YAML, gives a key twice, or holds something else than options.
+        ConfigurationError: a file is missing, is no YAML, gives a key twice, or holds other things than plain options.
     """
     found, files = list(args), []
     for i, argument in enumerate(args):
@@ -114,7 +117,30 @@ def _read(path: str) -> yaml.Node:
             f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} is given twice, first in line "
             f"{first.start_mark.line + 1}, and only the last would count: join the two"
         )
+    for node, problem in _wrong(root):
+        raise ConfigurationError(f"{path}, line {node.start_mark.line + 1}: {problem}")
     return root
+
+
+def _wrong(root: yaml.MappingNode) -> Iterator[tuple[yaml.Node, str]]:
+    """Yield every node that no options can have, with what is wrong with it."""
+    for key, value in root.value:
+        if key.value in _GROUPS and isinstance(value, yaml.ScalarNode) and value.tag != f"{_TAG}str":
+            yield value, f"{key.value!r} has no options below it, but {value.value!r}: indent them, or remove the key"
+    nodes: list[yaml.Node] = [root]
+    for node in nodes:
+        if not node.tag.startswith(_TAG) or node.tag.startswith(f"{_TAG}python"):
+            yield (
+                node,
+                f"the tag {node.tag!r} is not allowed: options are plain values, and classes are given by class_path",
+            )
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == "":
+                    yield key, "a key is empty: name the option"
+                nodes += [key, value]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += node.value
 
 
 def _repeated(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:

@@ -103,10 +103,6 @@ def _missing_options(match: re.Match[str], message: str, parser: ArgumentParser)
     return "", f"nothing is given for {keys}: {remedy}"
 
 
-def _no_name(match: re.Match[str], message: str, parser: ArgumentParser) -> tuple[str, str]:
-    return "", "an option has an empty name, '': remove it, or name it as --help does"
-
-
 def _no_group(match: re.Match[str], message: str, parser: ArgumentParser) -> tuple[str, str]:
     text = f"option '{match[1]}' cannot be {match[2]!r}: it is a group of options, or the path of a file with them"
     return match[1], text
@@ -139,8 +135,7 @@ _RULES: tuple[tuple[str, Rule], ...] = (
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _wrong_class),
     (r"Interpolation key '[^']*' not found \(resolved to '([^']+)'\).*full_key: (\S+)", _unknown_reference),
     (r"Environment variable '([^']+)' not found.*full_key: (\S+)", _unset_variable),
-    (r"^Empty nested key", _no_name),
-    (r"^Parser key \"([\w.]+)\": Unable to load config '(.*?)' - ", _no_group),
+    (r"^Parser key \"([\w.]+)\": Unable to load config '(.*?)'", _no_group),
     (r"(.*)full_key: (\S+)", _wrong_reference),
     (r"following arguments are required: (.*)", _missing_options),
     (r"argument (?:-c/)?--([\w.]+): expected one argument", _missing_value),

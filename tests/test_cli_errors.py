@@ -90,6 +90,11 @@ def expect(message: str, *parts: str) -> None:
     (["--data.batch_size", "wide"], ["'data.batch_size' cannot be 'wide'", "expected int"]),
     (["--data.batch_size", "0"], ["data.batch_size must be at least 1, got 0"]),
     (["--data.budgets", "[a, 2]"], ["'data.budgets' cannot be ['a', 2]", "expected list[int] or null"]),
+    (["--data.batch_size", "9223372036854775808"], ["data.batch_size must be below 2**31, got 9223372036854775808"]),
+    (["--data.test", ".nan"], ["data.test=nan", "share in [0, 1)"]),
+    (["--seed_everything", "-3"], ["seed_everything must be at least 0 and below 2**32, got -3"]),
+    (["--model.optimizer.eps", "-1"], ["class cannot be built", "Invalid epsilon value: -1.0", "adam.py, line"]),
+    (["--model.backbone.dropout", "14"], ["`dropout` must be", "got 14.0"]),
     (["--cascade.stage_data", "some"], ["'cascade.stage_data' cannot be 'some'", "expected 'exact' or 'all'"]),
     (["--seed_everything", "x"], ["'seed_everything' cannot be 'x'", "bool or int"]),
     (["--model.backbone.channels", "wide"], ["'model.backbone.channels' cannot be 'wide'", "Sequence"]),
@@ -130,6 +135,13 @@ def test_wrong_option(args: list[str], parts: list[str], folder: Path, capsys: p
     ("data:\n\tsource: digits\n", ["line 2", "no valid YAML"]),
     ("- data\n- model\n", ["holds no options"]),
     ("", ["holds no options"]),
+    ("data: null\n", ["mine.yaml, line 1", "'data' has no options below it, but 'null'"]),
+    ("\ncascade: 3\n", ["mine.yaml, line 2", "'cascade' has no options below it, but '3'"]),
+    ("model: x\n", ["option 'model' cannot be 'x'", "group of options"]),
+    ("model:\n  '': 3\n", ["line 2", "a key is empty"]),
+    ("data: &a\n  source: [*a]\n", ["line 2", "alias *a contains itself"]),
+    ("data: !!python/object/apply:os.system [touch traces]\n", ["line 1", "os.system' is not allowed"]),
+    ("data:\n  budgets: !mine [1]\n", ["line 2", "the tag '!mine' is not allowed"]),
     ("data:\n  seed: 1\nmodel:\n  threshold: 0.1\ndata:\n  seed: 2\n", ["line 5", "'data' is given twice", "line 1"]),
     ("data:\n  batch_size: ${data.batchsize}\n", ["line 2", "${data.batchsize}", "not set", "mean 'data.batch_size'"]),
     ("data:\n  source: ${oc.env:NO_SUCH_VARIABLE}\n", ["line 2", "'data.source'", "NO_SUCH_VARIABLE", "DEFAULT"]),
@@ -319,6 +331,15 @@ def test_a_folder_with_another_run(folder: Path, trained: Path, capsys: pytest.C
     shutil.copytree(trained, folder / "run")
     message = refused_without_trace(capsys, "fit", *digits(folder / "run"), "--data.batch_size", "7")
     expect(message, str(folder / "run" / "checkpoints" / "last.ckpt"), "--ckpt_path last", "--trainer.default_root_dir")
+
+
+def test_too_little_memory(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def large(*args: Any) -> None:
+        torch.empty(2**60)
+
+    monkeypatch.setattr("nested_lightning.module.NestedLightningModule.training_step", large)
+    message = refused(capsys, "fit", *digits(folder / "run"))
+    expect(message, "not enough memory", "you tried to allocate", "data.batch_size", "number of channels")
 
 
 def test_a_bug_is_not_called_a_mistake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
