@@ -2,8 +2,9 @@
 
 As a script it is a server: it imports the package once, which takes seconds, and forks a process, or several that
 train together, for each line it reads: a JSON object of ``args``, the file ``log`` for what the command prints, the
-number of ``processes``, the ``signal`` to send ``after`` so many seconds to the one of a ``rank``, and an ``environment``. It answers with
-their exit codes, -9 after a SIGKILL, and the seconds from the first end of one to the last.
+number of ``processes``, the ``signal`` to send ``after`` so many seconds to the one of a ``rank``, and an
+``environment``. It answers with their exit codes, -9 after a SIGKILL, and the seconds from the first end of one to the
+last.
 """
 
 import json

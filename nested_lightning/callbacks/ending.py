@@ -5,7 +5,7 @@ import threading
 from types import FrameType
 
 import lightning as L
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 
 class EndRequests:

@@ -7,7 +7,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DistributedSampler, IterableDataset
 
 from nested_lightning.errors import DataError
 from nested_lightning.metrics import NestedMetrics
@@ -47,10 +47,15 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any) 
         parts.append((*(f.to(dtype) for f in embeddings), target))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))
-    if any(isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1 for sampler in samplers):
+    split = any(isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1 for sampler in samplers)
+    stream = isinstance(getattr(loader, "dataset", None), IterableDataset)  # of which each process reads its own part
+    if split or (stream and trainer.world_size > 1):
         gathered: list[Any] = [None] * trainer.world_size
         torch.distributed.all_gather_object(gathered, [column.cpu() for column in columns])
-        columns = [_in_order(parts, len(loader.dataset)).to(module.device) for parts in zip(*gathered, strict=True)]
+        columns = [
+            (torch.cat(rows) if stream else _in_order(rows, len(loader.dataset))).to(module.device)
+            for rows in zip(*gathered, strict=True)
+        ]
     return Outputs(columns[:-1], columns[-1])
 
 
