@@ -45,6 +45,14 @@ def test_an_empty_file_is_begun(tmp_path):
     assert read(tmp_path) == [{"a": "1.0", "step": "0"}]
 
 
+def test_half_a_row_of_a_killed_process_is_removed(tmp_path):
+    RunCSVLogger(tmp_path).log_metrics({"a": 1.0}, step=0)
+    with open(tmp_path / "metrics.csv", "a") as file:
+        file.write("1,0.")
+    RunCSVLogger(tmp_path).log_metrics({"a": 2.0}, step=1)
+    assert read(tmp_path) == [{"step": "0", "a": "1.0"}, {"step": "1", "a": "2.0"}]
+
+
 def test_a_resumed_run_keeps_its_rows(tmp_path):
     def fit(max_epochs, *callbacks, **resume):
         trainer = toy_trainer(

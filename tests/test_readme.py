@@ -202,6 +202,19 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
         known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))
     for benchmark in ("peers", "paper"):
         known |= set(re.findall(r'"--(\w+)"', (ROOT / "benchmarks" / benchmark / "__main__.py").read_text()))
+    known |= {
+        "nnodes",
+        "node",
+        "nproc",
+        "master",
+        "signal",
+        "requeue",
+        "kill",
+        "nodes",
+        "ntasks",
+        "gpus",
+        "open",
+    }  # launchers
     named = {name for page in PAGES for name in re.findall(r"(?<![\w-])--([a-z][a-z_.]*[a-z_])", page.read_text())}
     assert named - known == set()
 

@@ -105,6 +105,19 @@ def test_killed_everywhere(server, uninterrupted, tmp_path):
     assert run.log.count("stage 3/3") == shown
 
 
+def test_the_same_seed_gives_the_same_bits(server, uninterrupted, tmp_path):
+    assert equal(Run(server, tmp_path / "again").finish(), uninterrupted)
+
+
+def test_sigterm_saves_and_ends(server, uninterrupted, tmp_path):
+    run = Run(server, tmp_path / "run")
+    moment = {"at": f"before [Callback]{CASCADE.rpartition('.')[2]}.on_train_batch_start", "count": 9, "signum": 15}
+    options = [f"--trainer.profiler.init_args.{name}={value}" for name, value in moment.items()]
+    assert run.start("--trainer.profiler=faults.moments.Moments", *options) == 143, run.log
+    assert place(run.checkpoint("last")) == (0, 1, 9)
+    assert equal(run.finish(), uninterrupted)
+
+
 ALONE = {
     "in stage 1": (f"{CASCADE}.on_train_batch_start", 10),
     "within an epoch of stage 2": (f"{CASCADE}.on_train_batch_start", 18),

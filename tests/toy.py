@@ -42,7 +42,7 @@ def toy_module(cls: type[NestedLightningModule] = NestedLightningModule, **argum
 
 
 class Fingerprint(Callback):
-    """Writes stage level and a hash of parameters and buffers to ``rank<N>.txt``, at both ends of epochs and at last."""
+    """Writes stage level and a hash of weights and buffers to ``rank<N>.txt``, at both ends of epochs and at last."""
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         state = pl_module.state_dict().values()

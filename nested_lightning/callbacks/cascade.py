@@ -4,6 +4,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
@@ -44,7 +45,8 @@ class CascadeTraining(Callback):
         plateau_factor: see there.
 
     Raises:
-        ConfigurationError: values that do not fit the levels; no validation data; on resuming, other stages.
+        ConfigurationError: values that do not fit the levels; no validation data; a strategy that shards weights; on
+            resuming, other stages.
     """
 
     _SAVED = ("index", "epoch", "epochs_in_all", "best", "bad_epochs", "best_state", "finished")
@@ -98,6 +100,12 @@ class CascadeTraining(Callback):
         if stage != "fit":
             return
         module = as_nested(pl_module)
+        if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)):
+            raise ConfigurationError(
+                f"cascaded training freezes and restores whole weights, and {type(trainer.strategy).__name__} gives each "
+                "process a part of them only: set trainer.strategy to ddp. What saves memory instead: a frozen backbone, "
+                "--trainer.precision bf16-true, and a smaller data.batch_size with --trainer.accumulate_grad_batches"
+            )
         self.plan = plan_stages(
             module.taxonomy.levels, self.stages, self.max_epochs, self.learning_rate, self.plateau_factor
         )

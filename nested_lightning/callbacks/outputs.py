@@ -9,7 +9,7 @@ import torch
 from lightning.fabric.utilities.data import sized_len
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.utils.data import DistributedSampler, SequentialSampler
+from torch.utils.data import DistributedSampler, IterableDataset, SequentialSampler
 
 from nested_lightning.answers import Answers
 from nested_lightning.errors import DataError
@@ -78,11 +78,15 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, 
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     rows = _row_numbers(loader, len(columns[-1]))
     samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))
-    if any(isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1 for sampler in samplers):
+    split = any(isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1 for sampler in samplers)
+    stream = isinstance(getattr(loader, "dataset", None), IterableDataset)  # of which each process reads its own part
+    if split or (stream and trainer.world_size > 1):
         gathered: list[Any] = [None] * trainer.world_size
         torch.distributed.all_gather_object(gathered, [column.cpu() for column in (*columns, rows)])
-        n = len(loader.dataset)
-        *columns, rows = [_in_order(parts, n).to(module.device) for parts in zip(*gathered, strict=True)]
+        *columns, rows = [
+            (torch.cat(parts) if stream else _in_order(parts, len(loader.dataset))).to(module.device)
+            for parts in zip(*gathered, strict=True)
+        ]
     known = rows.cpu() if bool((rows >= 0).all()) else None
     return Outputs(columns[:-1], columns[-1], getattr(loader, "dataset", None), known)
 

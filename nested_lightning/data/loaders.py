@@ -184,8 +184,9 @@ class StageLoader(DataLoader[Batch]):
         if (before := state.get("rows", now)) != now and getattr(self.sampler, "rank", 0) == 0:
             warnings.warn(
                 f"a step takes {now} rows (data.batch_size times the number of processes), in the checkpoint it was "
-                f"{before}: the rest of the epoch that it stands in sees other rows than it would have, and later epochs "
-                f"have another number of steps. To go on as before, set data.batch_size so that the product is {before}",
+                f"{before}: the rest of the epoch that it stands in sees other rows than it would have, and later "
+                "epochs have another number of steps. To go on as before, set data.batch_size so that the product is "
+                f"{before}",
                 stacklevel=1,  # as one of this package, which the command line prints in one line
             )
         if state["epoch"] == self._position() and state["yielded"] < len(self):

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
 from toy import loader, toy_module, toy_trainer
 from witnesses import Scripted, copy_of, fit, same, uneven
@@ -165,6 +167,12 @@ def test_a_data_module_without_validation_rows(tmp_path):
 def test_stages_that_the_taxonomy_does_not_have(tmp_path):
     with pytest.raises(ConfigurationError, match=r"'leave' is not a level.*Did you mean 'leaf'"):
         fit(tmp_path, CascadeTraining(stages=["kind", "leave"]))
+
+
+def test_a_strategy_that_shards_weights():
+    trainer = SimpleNamespace(strategy=object.__new__(FSDPStrategy))  # the real one wants a GPU
+    with pytest.raises(ConfigurationError, match=r"FSDPStrategy gives each process a part.*trainer\.strategy to ddp"):
+        CascadeTraining().setup(trainer, toy_module(), "fit")
 
 
 def test_patience_must_be_positive():

@@ -1,5 +1,6 @@
 """Order, batches and resuming of the loaders, without a trainer."""
 
+import warnings
 from collections import Counter
 from typing import Any
 
@@ -16,6 +17,7 @@ from nested_lightning.data.loaders import (
     TensorRows,
     make_loader,
 )
+from nested_lightning.errors import DataError
 
 Position = tuple[int, int]
 
@@ -160,3 +162,25 @@ def test_transform_gets_the_batch_after_augmentation() -> None:
     made = loader(6, transform=transform, augmentation=lambda x: x + 1)
     assert all(torch.equal(x, (y + 1) * 10.0) for x, y in made)
     assert shapes == [(4, 1), (2, 1)]
+
+
+def test_fewer_rows_than_processes() -> None:
+    with pytest.raises(DataError, match=r"2 rows to validate or test on and 3 processes.*trainer\.devices"):
+        RankSampler(2, 3, 0)
+    assert list(RankSampler(0, 3, 1)) == []
+
+
+def test_another_number_of_rows_a_step_is_told() -> None:
+    def loader(batch_size: int, world_size: int) -> StageLoader:
+        sampler = StageSampler(torch.arange(20), 0, lambda: (0, 0), world_size, 0)
+        rows = TensorRows(torch.zeros(20, 1), torch.zeros(20, 1, dtype=torch.long))
+        made = make_loader(StageLoader, rows, sampler, batch_size, 0)
+        assert isinstance(made, StageLoader)
+        return made
+
+    state = loader(4, 1).state_dict()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loader(2, 2).load_state_dict(state)
+    with pytest.warns(UserWarning, match=r"a step takes 8 rows .* in the checkpoint it was 4"):
+        loader(4, 2).load_state_dict(state)

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -110,9 +111,23 @@ class Run:
         return self.log_file.read_text()
 
 
+KINDS = {
+    "by the clock": MILLISECONDS,
+    "while a file is written": r"torch\.save|os\.(fsync|replace)",
+    "at the end of an epoch, a stage or the training": r"on_train_epoch_end|on_train_end|on_fit_end|teardown",
+    "at any other hook": "",
+}
+"""Names of moments by kind; the first that fits counts."""
+
+
+def kind_of(name: str) -> str:
+    return next(kind for kind, pattern in KINDS.items() if re.search(pattern, name))
+
+
 def draw(moments: dict[str, int], chance: random.Random, processes: int = 1) -> Moment:
-    """Draw a moment: a name first, so that rare ones are as likely as those of every batch; one in four by the clock."""
-    name = MILLISECONDS if chance.random() < 0.25 else chance.choice(sorted(moments.keys() - {MILLISECONDS}))
+    """Draw a moment: a kind first, then a name, so that rare ones are as likely as those of every batch."""
+    kind = chance.choice(list(KINDS))
+    name = chance.choice(sorted(name for name in moments if kind_of(name) == kind))
     return Moment(name, chance.randint(1, moments[name]), chance.randrange(processes))
 
 

@@ -1,47 +1,62 @@
 """A run that was killed at any moment, and started again, is bit by bit the run that was not."""
 
 import random
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from faults.conftest import Whole
-from faults.runs import Moment, Run, draw, same
+from faults.runs import KINDS, Moment, Run, draw, kind_of, same
 from killed_run import Server
 
 pytestmark = pytest.mark.slow
 
 
+class Kill(NamedTuple):
+    """A row of the table."""
+
+    processes: int
+    seed: int
+    moment: Moment
+    place: str
+
+
 @pytest.fixture(scope="module")
-def table() -> Iterator[list[str]]:
-    """Rows of the table that is printed at the end."""
-    rows: list[str] = []
-    yield rows
-    print("\n\n| processes | seed | killed | went on |\n|---|---|---|---|")
-    print("\n".join(rows))
-    print(f"\n{len(rows)} kills")
+def table() -> Iterator[list[Kill]]:
+    """Every kill; printed at the end."""
+    kills: list[Kill] = []
+    yield kills
+    print("\n\n| processes | seed | killed | went on from |\n|---|---|---|---|")
+    for kill in kills:
+        print(f"| {kill.processes} | {kill.seed} | {kill.moment} | {kill.place} |")
+    print("\n| killed | one process | two processes |\n|---|---|---|")
+    counts = Counter((kind_of(kill.moment.at), kill.processes) for kill in kills)
+    for kind in KINDS:
+        print(f"| {kind} | {counts[kind, 1]} | {counts[kind, 2]} |")
 
 
-def kill(run: Run, moment: Moment, table: list[str], seed: int) -> bool:
+def strike(run: Run, moment: Moment, table: list[Kill], seed: int) -> bool:
     """Kill a run at a moment; return whether it was still running then."""
     codes, _ = run.strike(moment)
     if codes == [0] * run.processes:
         return False
     assert codes[moment.rank] == -9, run.log
-    table.append(f"| {run.processes} | {seed} | {moment} | {run.place} |")
+    table.append(Kill(run.processes, seed, moment, run.place))
     return True
 
 
-def check(server: Server, folder: Path, whole: Whole, table: list[str], seed: int, processes: int) -> None:
+def check(server: Server, folder: Path, whole: Whole, table: list[Kill], seed: int, processes: int) -> None:
     """Kill a run once, half of the runs twice; compare."""
     chance = random.Random(seed)
     for attempt in count():
         run = Run(server, folder / str(attempt), processes=processes)
-        if kill(run, draw(whole.moments, chance, processes), table, seed):
+        if strike(run, draw(whole.moments, chance, processes), table, seed):
             break
     if chance.random() < 0.5:
-        kill(run, draw(whole.moments, chance, processes), table, seed)
+        strike(run, draw(whole.moments, chance, processes), table, seed)
     result = run.finish()
     # Between the checkpoint at the end of an epoch and the row that Lightning then logs, the row may be lost.
     lost = whole.result["rows"] - result["rows"]
@@ -52,10 +67,10 @@ def check(server: Server, folder: Path, whole: Whole, table: list[str], seed: in
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_one_process(server: Server, one: Whole, tmp_path: Path, table: list[str], seed: int) -> None:
+def test_one_process(server: Server, one: Whole, tmp_path: Path, table: list[Kill], seed: int) -> None:
     check(server, tmp_path, one, table, seed, 1)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_two_processes(server: Server, two: Whole, tmp_path: Path, table: list[str], seed: int) -> None:
+def test_two_processes(server: Server, two: Whole, tmp_path: Path, table: list[Kill], seed: int) -> None:
     check(server, tmp_path, two, table, seed, 2)
