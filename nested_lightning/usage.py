@@ -135,7 +135,7 @@ _RULES: tuple[tuple[str, Rule], ...] = (
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _wrong_class),
     (r"Interpolation key '[^']*' not found \(resolved to '([^']+)'\).*full_key: (\S+)", _unknown_reference),
     (r"Environment variable '([^']+)' not found.*full_key: (\S+)", _unset_variable),
-    (r"^Parser key \"([\w.]+)\": Unable to load config '(.*?)'", _no_group),
+    (r"^Parser key \"([\w.]+)\":\s+Unable to load config '(.*?)'", _no_group),
     (r"(.*)full_key: (\S+)", _wrong_reference),
     (r"following arguments are required: (.*)", _missing_options),
     (r"argument (?:-c/)?--([\w.]+): expected one argument", _missing_value),
