@@ -21,13 +21,13 @@ When = Literal["stages", "end", "never"]
 
 
 class Figures(Callback):
-    """Draw what the model answers, when training is done and at the end of every stage, and write ``summary.json``.
+    """Draw what the model answers, at the end of every stage and when training is done, and write ``summary.json``.
 
     Each figure has a name such as ``figures/reliability``: ``<default_root_dir>/figures/reliability.png`` is its file,
     and it is the key in every logger that takes pictures (W&B, TensorBoard, MLflow). At the end the test rows are
     measured, or the validation rows where there are none; ``figures/uncalibrated/...`` is as before calibration.
-    ``figures/stage-1-LEVEL/...`` is of the validation rows as a stage of the cascade ended. ``summary.json`` is for
-    ``lightning report``.
+    ``figures/stage-1-LEVEL/...`` is of the validation rows as a stage of the cascade ended that is not the last.
+    ``summary.json`` is for ``lightning report``.
 
     ``Trainer.test`` with several loaders, as with ``data.distortions``, draws ``figures/distortions``.
 
@@ -82,8 +82,8 @@ class Figures(Callback):
         keys = ("train/loss", "val/loss", *(f"val/{level}/accuracy" for level in levels))
         logged = {key: float(trainer.callback_metrics[key]) for key in keys if key in trainer.callback_metrics}
         self.epochs.append({"stage": levels[-1], **logged})
-        ended = self._stage.level != trained.level or (self._stage.finished and not trained.finished)
-        if ended and self.draw == "stages" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        # As the last stage ended is how the model is before calibration: that is drawn at the end.
+        if self._stage.level != trained.level and self.draw == "stages" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._end_stage(trainer, module, trained.level)
 
     def _end_stage(self, trainer: L.Trainer, module: NestedLightningModule, level: int) -> None:

@@ -35,7 +35,6 @@ UNCALIBRATED = {f"uncalibrated/{name}" for name in LEVELS}
 STAGES = {
     *(f"stage-1-kind/{name}" for name in LEVELS[:2]),
     *(f"stage-2-group/{name}" for name in LEVELS[:3]),
-    *(f"stage-3-leaf/{name}" for name in LEVELS),
 }
 
 

@@ -30,7 +30,7 @@ def test_a_picture_is_as_before_transforms():
     rows = data.val_dataloader().dataset
     picture = shown(rows, 2)
     assert picture.shape == (8, 8) and picture.dtype == np.uint8
-    assert np.allclose(2 * picture / 255 - 1, rows[2][0][0])
+    assert np.allclose(2 * (picture / 255) - 1, rows[2][0][0])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
