@@ -64,6 +64,7 @@ class Server:
 
     def __enter__(self) -> "Server":
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        env.pop("WANDB_SERVICE", None)  # each command starts its own, as it would outside of tests
         self.process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
         )

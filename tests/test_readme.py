@@ -3,6 +3,7 @@
 import inspect
 import re
 import shlex
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,8 @@ def test_python(code: str) -> None:
         "L.Trainer(", "L.Trainer(accelerator='cpu', enable_progress_bar=False, enable_model_summary=False, "
     )
     exec(compile(code, "example", "exec"), {"__name__": "example"})
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()  # as at the end of a script: its run is over
 
 
 def test_the_first_example_is_short() -> None:

@@ -132,9 +132,13 @@ class WandbRun(Callback):
 
 
 def wandb_run(trainer: L.Trainer) -> "Run | None":
-    """Return the W&B run of the trainer's first ``WandbLogger``; None without one, and in all processes but one."""
+    """Return the W&B run of the trainer's first ``WandbLogger``.
+
+    None without such a logger, in all processes but one, and where W&B is disabled.
+    """
     loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-    return loggers[0].experiment if loggers and trainer.is_global_zero else None
+    run = loggers[0].experiment if loggers and trainer.is_global_zero else None
+    return None if run is None or run.disabled else run
 
 
 def log_options(run: "Run", config: str | os.PathLike[str]) -> None:

@@ -34,7 +34,7 @@ def build_workspace(
         sections=[
             _compared(levels),
             _stages(levels),
-            *(_level(index, level) for index, level in enumerate(levels)),
+            *(_level(index, level, index == len(levels) - 1) for index, level in enumerate(levels)),
             _calibration(levels),
             _distorted(levels, distortions),
             _seen(),
@@ -71,12 +71,13 @@ def _stages(levels: Sequence[str]) -> ws.Section:
     return ws.Section("Stages", panels, is_open=True)
 
 
-def _level(index: int, level: str) -> ws.Section:
+def _level(index: int, level: str, is_last: bool) -> ws.Section:
     name = level_name(index, level)
     lines = [_line(figure, [f"val/{level}/{figure}"]) for figure in ("accuracy", "confidence", "ece")]
-    confusion = _pictures("confusion", [f"figures/confusion-{name}"])
-    ended = _pictures("as its stage ended", [f"figures/stage-{name}/{x}" for x in ("reliability", f"confusion-{name}")])
-    return ws.Section(f"Level {level}", [*lines, confusion, ended])
+    within = "uncalibrated" if is_last else f"stage-{name}"
+    ended = [f"figures/{within}/{figure}" for figure in ("reliability", f"confusion-{name}")]
+    pictures = [_pictures("confusion", [f"figures/confusion-{name}"]), _pictures("as its stage ended", ended)]
+    return ws.Section(f"Level {level}", [*lines, *pictures])
 
 
 def _calibration(levels: Sequence[str]) -> ws.Section:
