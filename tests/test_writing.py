@@ -21,8 +21,13 @@ def test_what_was_there_stays_until_all_is_written(tmp_path):
     with replacing(path) as beside, open(beside, "w") as file:
         file.write("first")
     assert path.read_text() == "first"
-    with pytest.raises(WriteError), replacing(path) as beside, open(beside, "w") as file:
-        file.write("half of the sec")
-        raise OSError(28, "No space left on device")
+
+    def fail():
+        with replacing(path) as beside, open(beside, "w") as file:
+            file.write("half of the sec")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(WriteError):
+        fail()
     assert path.read_text() == "first"
     assert [p.name for p in path.parent.iterdir()] == ["config.yaml"]

@@ -102,9 +102,10 @@ class CascadeTraining(Callback):
         module = as_nested(pl_module)
         if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)):
             raise ConfigurationError(
-                f"cascaded training freezes and restores whole weights, and {type(trainer.strategy).__name__} gives each "
-                "process a part of them only: set trainer.strategy to ddp. What saves memory instead: a frozen backbone, "
-                "--trainer.precision bf16-true, and a smaller data.batch_size with --trainer.accumulate_grad_batches"
+                f"cascaded training freezes and restores whole weights, and {type(trainer.strategy).__name__} gives "
+                "each process a part of them only: set trainer.strategy to ddp. What saves memory instead: a frozen "
+                "backbone, --trainer.precision bf16-true, and a smaller data.batch_size with "
+                "--trainer.accumulate_grad_batches"
             )
         self.plan = plan_stages(
             module.taxonomy.levels, self.stages, self.max_epochs, self.learning_rate, self.plateau_factor
