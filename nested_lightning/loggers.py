@@ -27,10 +27,10 @@ class RunCSVLogger(Logger):
     when a run is resumed.
 
     Args:
-        save_dir: the folder of the run; made with the first row.
+        save_dir: the folder of the run; made with the first row. The command line always gives its own.
     """
 
-    def __init__(self, save_dir: str | os.PathLike[str]) -> None:
+    def __init__(self, save_dir: str | Path = ".") -> None:
         super().__init__()
         self._save_dir = os.fspath(save_dir)
 
@@ -111,7 +111,7 @@ class RunWandbLogger(WandbLogger):
     A run that was killed and goes on, and a test of its checkpoint in the same folder, continue the W&B run there.
 
     Args:
-        save_dir: the folder of the run; W&B writes into its folder ``wandb``.
+        save_dir: the folder of the run; W&B writes into its folder ``wandb``. The command line always gives its own.
         project: where W&B puts the run.
         name: the run's name in W&B. None: that of the folder.
         id: of the W&B run. None: that of the folder, if there is one yet.
@@ -120,7 +120,7 @@ class RunWandbLogger(WandbLogger):
 
     def __init__(
         self,
-        save_dir: str | Path,
+        save_dir: str | Path = ".",
         project: str = "nested-lightning",
         name: str | None = None,
         id: str | None = None,

@@ -90,6 +90,19 @@ class NestedCLI(LightningCLI):
             )
         if path not in (None, "last"):
             AtomicCheckpointIO().load_checkpoint(path)
+        self._place_loggers(self.config[self.subcommand].trainer)
+
+    @staticmethod
+    def _place_loggers(options: Any) -> None:
+        """Put this package's loggers into the folder of the run, also with a ``config.yaml`` of another folder.
+
+        ``${trainer.default_root_dir}`` in a recipe would not do: with any ``${...}`` jsonargparse 4.53 writes all
+        options out and reads them again, which turns a checkpoint's label "3" into a number.
+        """
+        loggers = options.logger if isinstance(options.logger, list) else [options.logger]
+        for logger in loggers:
+            if str(getattr(logger, "class_path", "")).startswith("nested_lightning.loggers."):
+                logger.init_args.save_dir = options.default_root_dir or os.getcwd()
 
     def instantiate_classes(self) -> None:
         try:
