@@ -167,7 +167,7 @@ class NestedLightningModule(L.LightningModule):
         x, target = batch
         loss = self.loss(self(x, up_to=self.stage.level), target)
         self._refuse_non_finite(loss, x, batch_idx)
-        self.train_loss.update(loss.detach(), len(x))
+        self.train_loss.update(loss, len(x))
         self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         return loss
 
