@@ -24,8 +24,8 @@ TOGETHER = "--trainer.plugins+=faults.synchronised.ProcessBatchNorm"
 @pytest.mark.parametrize(
     "options",
     [
-        # Rounding grows with every step: to more than 1e-5 in some 50 steps of single precision.
-        pytest.param(["--cascade.max_epochs=2"], id="single precision, 36 steps"),
+        # Rounding grows with every step; after 36 of single precision a row may fall on the other side of a threshold.
+        pytest.param(["--cascade.max_epochs=1"], id="single precision, 18 steps"),
         pytest.param([*STAGNATING, "--trainer.precision=64-true"], id="double precision, stages that stagnate"),
         pytest.param(
             [*STAGNATING, "--trainer.precision=64-true", "--cascade.stage_data=all", "--temperature.method=nll"],
