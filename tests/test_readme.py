@@ -205,7 +205,9 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
         known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))
     for benchmark in ("peers/__main__.py", "paper/__main__.py", "figures.py"):
         known |= set(re.findall(r'"--(\w+)"', (ROOT / "benchmarks" / benchmark).read_text()))
-    known |= set("nnodes node nproc master signal requeue kill nodes ntasks gpus open".split())  # of launchers
+    known |= set(
+        ["nnodes", "node", "nproc", "master", "signal", "requeue", "kill", "nodes", "ntasks", "gpus", "open"]
+    )  # of launchers
     named = {name for page in PAGES for name in re.findall(r"(?<![\w-])--([a-z][a-z_.]*[a-z_])", page.read_text())}
     assert named - known == set()
 
