@@ -8,7 +8,8 @@ from typing import Any
 
 from nested_lightning.errors import CheckpointError
 
-_KNOWN = ("nested_lightning.", "torch.nn.", "torch.optim.", "torchvision.transforms.")
+_TORCHVISION = ("torchvision.models.", "torchvision.ops.", "torchvision.transforms.")
+_KNOWN = ("nested_lightning.", "torch.nn.", "torch.optim.", *_TORCHVISION)
 # A name to import, a file of options, or a resolver of OmegaConf that reads what is not in the options.
 _CODE = re.compile(r"[^\W\d]\w*(\.\w+)+|.*\.(ya?ml|json)|.*\$\{[^}]*:.*", re.DOTALL)
 _TEXTS = ("data.source", "data.taxonomy", "data.input_column", "data.label_columns", "data.levels", "model.taxonomy")
@@ -34,8 +35,8 @@ def refuse_foreign(options: Mapping[str, Any], trusted: Collection[str], path: s
             continue
         raise CheckpointError(
             f"{path} names {text!r} as {key}, which is no class of nested_lightning, torch.nn, torch.optim or "
-            "torchvision.transforms: a checkpoint from somebody else could run any code of this machine by such a "
-            f"name. If you trust it, name the class yourself: --config RECIPE, or --{key.removesuffix('.class_path')} "
+            "torchvision's models, ops and transforms: a checkpoint from somebody else could run any code of this "
+            f"machine by such a name. If you trust it, name the class yourself: --config RECIPE, or --{key.removesuffix('.class_path')} "
             f"{text}; in Python load_run(..., trusted=[{text!r}])"
         )
 

@@ -94,6 +94,7 @@ def serve() -> None:
         if "keys" in job:
             child, terminal = pty.fork()
             if child == 0:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
                 run_and_exit(job)
             press(terminal, job)
             print(json.dumps(wait([child], job)), flush=True)

@@ -15,8 +15,8 @@ from nested_lightning.callbacks.interruption import Interruption
 
 @pytest.fixture(autouse=True)
 def _own_handler():
-    """Lightning leaves the signal ignored, as it ends the process."""
-    before = signal.getsignal(signal.SIGINT)
+    """Lightning leaves the signal ignored, as it ends the process; so do shells for what runs in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 

@@ -22,6 +22,7 @@ OPTIONS = [
     "--model.bottleneck_channels=8",
     "--cascade.max_epochs=2",
     "--rejection.steps=20",
+    "--figures.draw=never",
     "--checkpoint.every_n_steps=4",
     "--trainer.accelerator=cpu",
     "--seed_everything=3",
@@ -89,6 +90,7 @@ class Run:
         final = self.checkpoint("final")
         callbacks = {name.partition("{")[0]: state for name, state in final["callbacks"].items()}
         callbacks.pop("RunCheckpoint")  # has paths
+        callbacks["Figures"].pop("seconds")  # wall time
         kept = ("state_dict", "optimizer_states", "global_step", "epoch", "config")
         return {**{key: final[key] for key in kept}, "callbacks": callbacks, "rows": self.rows()}
 
