@@ -36,8 +36,8 @@ def refuse_foreign(options: Mapping[str, Any], trusted: Collection[str], path: s
         raise CheckpointError(
             f"{path} names {text!r} as {key}, which is no class of nested_lightning, torch.nn, torch.optim or "
             "torchvision's models, ops and transforms: a checkpoint from somebody else could run any code of this "
-            f"machine by such a name. If you trust it, name the class yourself: --config RECIPE, or --{key.removesuffix('.class_path')} "
-            f"{text}; in Python load_run(..., trusted=[{text!r}])"
+            "machine by such a name. If you trust it, name the class yourself: --config RECIPE, or "
+            f"--{key.removesuffix('.class_path')} {text}; in Python load_run(..., trusted=[{text!r}])"
         )
 
 
