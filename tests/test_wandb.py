@@ -180,7 +180,8 @@ def test_the_dashboard_asks_for_nothing_that_is_not_there(files: WandbFiles) -> 
 
 def test_a_plain_logger_in_python_holds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wandb = pytest.importorskip("wandb")
-    wandb.finish()  # a run that another test has not ended
+    wandb.teardown()
+    monkeypatch.setattr(wandb, "run", None)  # that of a test of recipes, which its service has outlived
     logger = WandbLogger(save_dir=tmp_path, id=wandb_run_id(tmp_path), offline=True)
     steps = [CascadeTraining(max_epochs=1), TemperatureScaling(), WandbRun(), RunCheckpoint()]
     trainer = toy_trainer(tmp_path, *steps, logger=logger, enable_checkpointing=True)
