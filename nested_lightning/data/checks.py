@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from nested_lightning.errors import ConfigurationError
 
 
-def at_least(name: str, value: int, least: int) -> int:
+def within(name: str, value: int, least: int, most: int = 2**31 - 1) -> int:
     """Return the value of the option ``data.NAME``.
 
     Raises:
-        ConfigurationError: it is below ``least``, or above what fits an index.
+        ConfigurationError: it is below ``least`` or above ``most``, which is what fits an index.
     """
-    if not least <= value < 2**31:
-        bound = f"at least {least}" if value < least else "below 2**31"
+    if not least <= value <= most:
+        bound = f"at least {least}" if value < least else f"at most {most}"
         raise ConfigurationError(f"data.{name} must be {bound}, got {value}")
     return value
 

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from nested_lightning.data.checks import at_least, height_and_width, refuse_taken_names
+from nested_lightning.data.checks import height_and_width, refuse_taken_names, within
 from nested_lightning.data.labelled import LabelledSource
 from nested_lightning.data.loaders import (
     Batch,
@@ -115,9 +115,9 @@ class HierarchicalDataModule(L.LightningDataModule):
         self._data = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names)
         self._inputs = Inputs(input_column, height_and_width(image_size), text, self._training_rows, self._first_split)
         self._budgets, self._validation, self._test = budgets, validation, test
-        self._batch_size = at_least("batch_size", batch_size, 1)
-        self._eval_batch_size = at_least("eval_batch_size", eval_batch_size, 1)
-        self._num_workers = at_least("num_workers", num_workers, 0)
+        self._batch_size = within("batch_size", batch_size, 1)
+        self._eval_batch_size = within("eval_batch_size", eval_batch_size, 1)
+        self._num_workers = within("num_workers", num_workers, 0, 1024)  # each is a process
         self._transform, self._augmentation, self._seed = transform, augmentation, seed
         self._distortions = dict(distortions or {})
         self._rows: dict[str, TensorRows] = {}

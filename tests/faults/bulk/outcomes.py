@@ -66,7 +66,7 @@ def _limited(seconds: int) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, hangs)
     signal.alarm(seconds)
-    faulthandler.dump_traceback_later(2 * seconds, exit=True)  # a loop outside Python hears no signal
+    faulthandler.dump_traceback_later(10 * seconds, exit=True)  # a loop outside Python hears no signal
     try:
         yield
     except Hangs:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from commands import run
 from faults.bulk.outcomes import bulk
 from faults.bulk.trees import few_names, mostly
 from hypothesis import strategies as st
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 
 from nested_lightning import NestedLightningModule
 from nested_lightning.data import sources
@@ -104,6 +106,10 @@ def few_steps() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(NestedLightningModule, "training_step", stop)
+        # Other processes would run this test again, each of them with others.
+        patch.setattr(_SubprocessScriptLauncher, "launch", stop)
+        patch.setattr(_MultiProcessingLauncher, "launch", stop)
+        patch.setattr(torch.utils.data.dataloader._MultiProcessingDataLoaderIter, "__init__", stop)
         patch.setattr(sources, "_digits", lambda: rows)
         RECIPES[EVERY_OPTION] = every_option()
         limits = resource.getrlimit(resource.RLIMIT_AS)
