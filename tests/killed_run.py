@@ -29,6 +29,22 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from nested_lightning.cli import main
 
+# Three stages of two epochs of six steps, with 16 rows a step. Dropout and an augmentation draw random numbers in each.
+SMALL_RUN = [
+    "--config=recipes/digits.yaml",
+    "--data.budgets=[96,96,96]",
+    "--data.augmentation=killed_run.Noise",
+    "--model.backbone.init_args.channels=[4,8]",
+    "--model.backbone.init_args.dropout=0.1",
+    "--model.bottleneck_channels=8",
+    "--cascade.max_epochs=2",
+    "--rejection.steps=20",
+    "--checkpoint.every_n_steps=4",
+    "--trainer.accelerator=cpu",
+    "--seed_everything=3",
+    "--ckpt_path=last",
+]
+
 
 class Kill(Callback):
     """SIGKILL this process at the ``count``-th call of a function or method, named by its import path.

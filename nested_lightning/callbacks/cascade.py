@@ -255,6 +255,11 @@ class CascadeTraining(Callback):
         reseed(trainer)
 
 
+def cascade_of(trainer: L.Trainer) -> CascadeTraining | None:
+    """Return the trainer's cascade, None if it has none."""
+    return next((c for c in trainer.callbacks if isinstance(c, CascadeTraining)), None)  # type: ignore[attr-defined]
+
+
 def _parameters(module: NestedLightningModule, level: int) -> list[Tensor]:
     return [parameter for part in module.network.parts(level) for parameter in part.parameters()]
 

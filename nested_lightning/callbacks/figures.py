@@ -8,10 +8,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.seed import isolate_rng
 
-from nested_lightning.callbacks.final import Final, final_figures
+from nested_lightning.callbacks.final import Final
 from nested_lightning.callbacks.outputs import measure, run_network
 from nested_lightning.callbacks.pictures import write_drawings
-from nested_lightning.callbacks.report import Report
+from nested_lightning.callbacks.report import reported_figures
 from nested_lightning.callbacks.samples import worst_samples
 from nested_lightning.callbacks.summary import tested_loaders, write_json, write_summary
 from nested_lightning.errors import ConfigurationError
@@ -100,8 +100,7 @@ class Figures(Callback):
         module = as_nested(pl_module)
         if trainer.fast_dev_run or not module.stage.finished:  # type: ignore[attr-defined]
             return
-        reports = [c.final for c in trainer.callbacks if isinstance(c, Report)]  # type: ignore[attr-defined]
-        final = next(filter(None, reports), None) or final_figures(trainer, module)
+        final = reported_figures(trainer, module)
         # Where an earlier process has calibrated, it has drawn too.
         if final is None or final.measured is None or not trainer.is_global_zero:
             return

@@ -9,7 +9,7 @@ import lightning as L
 from lightning.pytorch.callbacks import RichProgressBar
 from rich.markup import escape
 
-from nested_lightning.callbacks.cascade import CascadeTraining
+from nested_lightning.callbacks.cascade import cascade_of
 from nested_lightning.module import as_nested
 from nested_lightning.terminal import duration, on_terminal
 
@@ -91,13 +91,13 @@ class StageProgress(RichProgressBar):
 
     def _begin_epoch(self, trainer: L.Trainer) -> None:
         self._started = time.monotonic()
-        cascade = _cascade(trainer)
+        cascade = cascade_of(trainer)
         self._best = math.inf if cascade is None else cascade.best
         self._place = _place(trainer)
 
     def _outlook(self, trainer: L.Trainer) -> list[str]:
         """Return what is known of the rest: at the end of an epoch the cascade may be in the next stage already."""
-        cascade = _cascade(trainer)
+        cascade = cascade_of(trainer)
         if cascade is None:
             return []
         outlook = [f"best {self._best:.4f}"] if self._best < math.inf else []
@@ -112,12 +112,8 @@ class StageProgress(RichProgressBar):
         return outlook
 
 
-def _cascade(trainer: L.Trainer) -> CascadeTraining | None:
-    return next((c for c in trainer.callbacks if isinstance(c, CascadeTraining)), None)  # type: ignore[attr-defined]
-
-
 def _place(trainer: L.Trainer) -> str:
-    cascade = _cascade(trainer)
+    cascade = cascade_of(trainer)
     if cascade is None:
         return f"epoch {trainer.current_epoch + 1}"
     level = as_nested(trainer.lightning_module).taxonomy.levels[cascade.planned.level]

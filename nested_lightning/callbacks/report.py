@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nested_lightning.callbacks.final import Final, final_figures
-from nested_lightning.module import as_nested
+from nested_lightning.module import NestedLightningModule, as_nested
 
 
 class Report(Callback):
@@ -24,6 +24,9 @@ class Report(Callback):
     """
 
     final: Final | None = None
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.final = None
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
@@ -53,6 +56,12 @@ class Report(Callback):
         measured = "test data" if split == "test" else "validation data"
         Console().print(_table(module.taxonomy.levels, measured, before, after))
         print(f"Files of this run: {os.path.abspath(trainer.default_root_dir)}")
+
+
+def reported_figures(trainer: L.Trainer, module: NestedLightningModule) -> Final | None:
+    """Return what a ``Report`` has told at this end of training, else measure; every process has to call it."""
+    told = [c.final for c in trainer.callbacks if isinstance(c, Report)]  # type: ignore[attr-defined]
+    return next(filter(None, told), None) or final_figures(trainer, module)
 
 
 def _table(levels: tuple[str, ...], measured: str, before: dict[str, float], after: dict[str, float]) -> Table:

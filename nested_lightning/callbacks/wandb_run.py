@@ -10,8 +10,9 @@ import yaml
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import WandbLogger
 
-from nested_lightning.callbacks.cascade import CascadeTraining
-from nested_lightning.callbacks.final import Final, final_figures
+from nested_lightning.callbacks.cascade import cascade_of
+from nested_lightning.callbacks.final import Final
+from nested_lightning.callbacks.report import reported_figures
 from nested_lightning.callbacks.samples import worst_samples
 from nested_lightning.callbacks.wandb_tables import samples_table, stages_table, taxonomy_table, taxonomy_tree
 from nested_lightning.errors import ConfigurationError
@@ -34,7 +35,7 @@ class WandbRun(Callback):
       confident mistakes first
     - an artifact of type ``model``: ``final.ckpt`` with levels, temperatures and figures
 
-    Place it after the cascade and the calibrating callbacks.
+    Place it after the cascade, the calibrating callbacks and ``Report``.
 
     Args:
         samples: the most rows of the table of samples; 0: no table.
@@ -97,7 +98,7 @@ class WandbRun(Callback):
         module = as_nested(pl_module)
         if not any(isinstance(logger, WandbLogger) for logger in trainer.loggers):
             return
-        self._final = final_figures(trainer, module) if module.stage.finished else None  # on every process
+        self._final = reported_figures(trainer, module) if module.stage.finished else None  # on every process
         if not (run := wandb_run(trainer)):
             return
         if self.stages:
@@ -152,7 +153,7 @@ def log_options(run: "Run", config: str | os.PathLike[str]) -> None:
 
 def scheme(trainer: L.Trainer, module: NestedLightningModule) -> str:
     """Return how a module is trained, in the words of the recipes' variants."""
-    cascade = next((c for c in trainer.callbacks if isinstance(c, CascadeTraining)), None)  # type: ignore[attr-defined]
+    cascade = cascade_of(trainer)
     if cascade is not None and len(cascade.plan) > 1:
         return "nested"
     if module.criterion is not None:

@@ -154,7 +154,8 @@ class Vocabulary:
     @property
     def words(self) -> list[str]:
         """The tokens in the order of their ids."""
-        return sorted(self.numbers, key=self.numbers.__getitem__)
+        numbers = self.numbers
+        return sorted(numbers, key=numbers.__getitem__)
 
     @property
     def numbers(self) -> dict[str, int]:
@@ -169,7 +170,8 @@ class Vocabulary:
 
     def _refuse_useless(self) -> None:
         """Raise what the library raises, or a ValueError, where some texts would have no ids or ids out of range."""
-        if not self.numbers or max(self.numbers.values()) > torch.iinfo(torch.int32).max:
+        numbers = self.numbers.values()
+        if not numbers or max(numbers) > torch.iinfo(torch.int32).max:
             raise ValueError("it has no tokens, or too large numbers for them")
         self.encode(["", "qxzjv"])  # no text, and a word that it may not know
 

@@ -10,24 +10,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from killed_run import Server
+from killed_run import SMALL_RUN, Server
 
-# Three stages of two epochs of six steps. Dropout and an augmentation draw random numbers in each of them.
-OPTIONS = [
-    "--config=recipes/digits.yaml",
-    "--data.budgets=[96,96,96]",
-    "--data.augmentation=killed_run.Noise",
-    "--model.backbone.init_args.channels=[4,8]",
-    "--model.backbone.init_args.dropout=0.1",
-    "--model.bottleneck_channels=8",
-    "--cascade.max_epochs=2",
-    "--rejection.steps=20",
-    "--figures.draw=never",
-    "--checkpoint.every_n_steps=4",
-    "--trainer.accelerator=cpu",
-    "--seed_everything=3",
-    "--ckpt_path=last",
-]
+OPTIONS = [*SMALL_RUN, "--figures.draw=never"]
 
 MILLISECONDS = "milliseconds"
 
