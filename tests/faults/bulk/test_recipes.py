@@ -101,7 +101,7 @@ def few_steps() -> Iterator[None]:
     """Stop every run at its first step, and make the digits once."""
     rows = sources._digits()
 
-    def stop(*_: Any) -> None:
+    def stop(*_: Any, **__: Any) -> None:
         raise FirstBatch
 
     with pytest.MonkeyPatch.context() as patch:
