@@ -32,6 +32,7 @@ from nested_lightning.errors import ConfigurationError, mistake_behind
 from nested_lightning.loggers import RunCSVLogger, keep_wandb_offline
 from nested_lightning.program import resuming_command
 from nested_lightning.run_options import SaveRunConfig, with_checkpoint_options
+from nested_lightning.strategy import ShardedBackboneStrategy as ShardedBackboneStrategy  # makes its name known
 from nested_lightning.usage import ShortHelp, explain
 
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")

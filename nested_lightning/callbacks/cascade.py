@@ -13,6 +13,7 @@ from nested_lightning.callbacks.plan import PlannedStage, plan_stages
 from nested_lightning.callbacks.reseed import reseed
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import NestedLightningModule, as_nested
+from nested_lightning.sharding import load_weights, whole
 from nested_lightning.stage import Stage, StageData
 
 
@@ -93,7 +94,7 @@ class CascadeTraining(Callback):
         return self.plan[self.index]
 
     def state_dict(self) -> dict[str, Any]:
-        saved = {name: getattr(self, name) for name in self._SAVED}
+        saved = whole({name: getattr(self, name) for name in self._SAVED})
         return {**saved, "levels": [stage.level for stage in self.plan]}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -103,9 +104,8 @@ class CascadeTraining(Callback):
         if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)):
             raise ConfigurationError(
                 f"cascaded training freezes and restores whole weights, and {type(trainer.strategy).__name__} gives "
-                "each process a part of them only: set trainer.strategy to ddp. What saves memory instead: a frozen "
-                "backbone, --trainer.precision bf16-true, and a smaller data.batch_size with "
-                "--trainer.accumulate_grad_batches"
+                "each process a part of them only: set trainer.strategy to ddp, or to sharded_backbone, which splits "
+                "the backbone alone"
             )
         self.plan = plan_stages(
             module.taxonomy.levels, self.stages, self.max_epochs, self.learning_rate, self.plateau_factor
@@ -221,7 +221,7 @@ class CascadeTraining(Callback):
 
     def _end_stage(self, trainer: L.Trainer, module: NestedLightningModule, last: bool) -> None:
         if self.best_state is not None:
-            module.load_state_dict(self.best_state, strict=False)
+            load_weights(module, self.best_state, strict=False)
         if last:
             self.finished = trainer.should_stop = True
             self.best_state = None  # the weights themselves, from now on

@@ -35,9 +35,8 @@ class Run:
         self.server, self.folder, self.processes = server, folder, processes
         self.log_file = folder / "log"
         batch = f"--data.batch_size={16 // processes}"
-        self.args = ["fit", *OPTIONS, batch, f"--trainer.default_root_dir={folder}", *options]
-        if processes > 1:
-            self.args += [f"--trainer.devices={processes}", "--trainer.strategy=ddp"]
+        together = [f"--trainer.devices={processes}", "--trainer.strategy=ddp"] if processes > 1 else []
+        self.args = ["fit", *OPTIONS, batch, f"--trainer.default_root_dir={folder}", *together, *options]
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, *more: str, **job: Any) -> tuple[list[int], float]:

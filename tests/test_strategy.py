@@ -1,0 +1,107 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch.distributed.tensor import DTensor
+from toy import loader, toy_module, toy_trainer
+
+from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, TemperatureScaling
+from nested_lightning.errors import ConfigurationError
+from nested_lightning.strategy import ShardedBackboneStrategy
+
+
+def end_process_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@pytest.fixture(autouse=True)
+def _process_group() -> Iterator[None]:
+    yield
+    end_process_group()
+
+
+def trained(folder: Path, strategy: Any, *, die_at: int | None = None, seed: int = 0) -> L.Trainer:
+    class Die(L.Callback):
+        def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
+            if trainer.global_step == die_at:
+                raise KeyboardInterrupt
+
+    callbacks = [
+        CascadeTraining(max_epochs=3, patience=2),
+        RejectionFineTuning(steps=5),
+        TemperatureScaling(),
+        RunCheckpoint(),
+        Die(),
+    ]
+    trainer = toy_trainer(folder, *callbacks, strategy=strategy, enable_checkpointing=True)
+    last = folder / "checkpoints" / "last.ckpt"
+    L.seed_everything(seed)
+    module = toy_module()
+    resumed = "last" if last.exists() else None
+    trainer.fit(module, loader(64), loader(49, seed=1), ckpt_path=resumed)
+    return trainer
+
+
+def final(folder: Path) -> dict[str, Any]:
+    return torch.load(folder / "checkpoints" / "final.ckpt", weights_only=True)  # type: ignore[no-any-return]
+
+
+def assert_same(a: Any, b: Any) -> None:
+    torch.testing.assert_close(a["state_dict"], b["state_dict"], rtol=0, atol=0)
+    torch.testing.assert_close(a["optimizer_states"], b["optimizer_states"], rtol=0, atol=0)
+
+
+def test_training_is_that_of_ddp(tmp_path: Path) -> None:
+    trained(tmp_path / "whole", "ddp")
+    end_process_group()
+    trainer = trained(tmp_path / "split", "sharded_backbone")
+    network = trainer.lightning_module.network
+    assert all(isinstance(parameter, DTensor) for parameter in network.backbone.parameters())
+    assert not any(isinstance(parameter, DTensor) for parameter in network.heads.parameters())
+    assert_same(final(tmp_path / "whole"), final(tmp_path / "split"))
+
+
+@pytest.mark.parametrize(("first", "second"), [("sharded_backbone", "ddp"), ("ddp", "sharded_backbone")])
+def test_going_on_with_another_strategy(tmp_path: Path, first: str, second: str) -> None:
+    trained(tmp_path / "whole", "ddp")
+    end_process_group()
+    with pytest.raises(SystemExit):
+        trained(tmp_path / "run", first, die_at=8)  # at the beginning of an epoch, with a best state
+    end_process_group()
+    trained(tmp_path / "run", second)
+    assert_same(final(tmp_path / "whole"), final(tmp_path / "run"))
+
+
+def test_testing_and_predicting_behind_training(tmp_path: Path) -> None:
+    trainer = trained(tmp_path, "sharded_backbone")
+    path = str(tmp_path / "checkpoints" / "final.ckpt")
+    (split,) = trainer.test(trainer.lightning_module, loader(49, seed=1), ckpt_path=path, verbose=False)
+    predicted: Any = trainer.predict(trainer.lightning_module, loader(49, seed=1))
+    end_process_group()
+    alone = toy_module()
+    (whole,) = toy_trainer(tmp_path).test(alone, loader(49, seed=1), ckpt_path=path, verbose=False)
+    assert split == whole
+    expected: Any = toy_trainer(tmp_path).predict(alone, loader(49, seed=1))
+    for mine, other in zip(predicted, expected, strict=True):
+        torch.testing.assert_close(mine.probabilities, other.probabilities, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("gradient_clip_val", 1.0, r"cannot clip gradients.*trainer\.gradient_clip_val"),
+        ("precision", "16-mixed", r"cannot scale the loss.*bf16-mixed"),
+    ],
+)
+def test_what_takes_all_gradients_at_once(tmp_path: Path, option: str, value: Any, message: str) -> None:
+    trainer = toy_trainer(
+        tmp_path, strategy=ShardedBackboneStrategy(), **{option: value} if option != "precision" else {}
+    )
+    if option == "precision":
+        trainer.strategy.precision_plugin.precision = value  # the real one wants a GPU
+    with pytest.raises(ConfigurationError, match=message):
+        trainer.fit(toy_module(), loader(), loader())
