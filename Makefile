@@ -22,8 +22,9 @@ install: $(BIN)/.installed
 fit: install
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/lightning fit --config recipes/$(RECIPE).yaml --trainer.default_root_dir $(OUT) --ckpt_path last
 
+# Each file in one process, as its tests share what takes long; every test computes with one thread.
 test: install
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=90
 
 slow: install
 	$(BIN)/python -m pytest -m slow

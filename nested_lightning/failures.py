@@ -1,4 +1,7 @@
-"""What a failure is to the user: a mistake to mend, too little memory, or the loss of another process."""
+"""What a failure is to the user: a mistake, too little memory, a changed file, or the loss of another process."""
+
+from pathlib import Path
+from traceback import walk_tb
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -34,8 +37,19 @@ def told(error: Exception) -> tuple[str, int] | None:
             f"another process of this run is gone ({reason}): what it said before, or the log of its machine, tells "
             "why. Nothing that was saved is lost: start all processes again with --ckpt_path last"
         ), 1
+    if _is_restoring(error):
+        return (
+            f"the parts of the checkpoint --ckpt_path do not fit this run ({type(error).__name__}: {error}): it was "
+            "changed after it was written, or is of another program. Give one that this package has written"
+        ), 2
     return None
 
 
 def _is_distributed(error: RuntimeError) -> bool:
     return isinstance(error, torch.distributed.DistError) or torch.distributed.is_initialized()
+
+
+def _is_restoring(error: Exception) -> bool:
+    """Return whether it was raised while Lightning hands out the parts of a checkpoint."""
+    codes = (frame.f_code for frame, _ in walk_tb(error.__traceback__))
+    return any(Path(c.co_filename).stem == "checkpoint_connector" and "resto" in c.co_name for c in codes)

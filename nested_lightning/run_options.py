@@ -13,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
 from nested_lightning.callbacks.wandb_run import log_options, wandb_run
 from nested_lightning.config_files import Configs
+from nested_lightning.errors import CheckpointError
 from nested_lightning.foreign import refuse_foreign
 from nested_lightning.module import as_nested
 from nested_lightning.writing import replacing
@@ -63,7 +64,12 @@ def with_checkpoint_options(configs: Configs) -> list[str]:
 
 def _checkpoint_options(path: str, trusted: Collection[str]) -> str:
     checkpoint = AtomicCheckpointIO().load_checkpoint(path)
-    config = {key: value for key, value in checkpoint.get("config", {}).items() if key in _SAVED}
+    saved = checkpoint.get("config", {})
+    if not isinstance(saved, dict):
+        raise CheckpointError(
+            f"{path} was changed after it was written: its options are {type(saved).__name__}, no dict"
+        )
+    config = {key: value for key, value in saved.items() if key in _SAVED}
     refuse_foreign(config, trusted, path)
     if "taxonomy" in checkpoint and "data" in config:
         config["data"] = {**config["data"], "taxonomy": checkpoint["taxonomy"]}

@@ -305,6 +305,36 @@ def test_a_last_checkpoint_that_is_damaged(folder: Path, capsys: pytest.CaptureF
     expect(message, "last.ckpt cannot be read as a checkpoint")
 
 
+@pytest.mark.parametrize(
+    ("command", "keys", "value", "part"),
+    [
+        ("test", ["config"], None, "changed.ckpt was changed after it was written: its options are NoneType"),
+        ("test", ["loops"], {}, "do not fit this run (KeyError: 'test_loop')"),
+        ("fit", ["optimizer_states"], None, "do not fit this run"),
+        ("test", ["HierarchicalDataModule", "input_shape"], [1, -8, 8], "the shape of its inputs is [1, -8, 8]"),
+        ("predict", ["HierarchicalDataModule", "seed"], "x", "do not fit this run (ValueError: invalid literal"),
+        ("predict", ["state_dict", "loss_weights"], 2.5, "do not fit this run (AttributeError"),
+    ],
+)
+def test_a_checkpoint_that_was_changed(
+    trained: Path,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    keys: list[str],
+    value: Any,
+    part: str,
+) -> None:
+    checkpoint = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    *above, last = keys
+    inner = checkpoint
+    for key in above:
+        inner = inner[key]
+    inner[last] = value
+    torch.save(checkpoint, folder / "changed.ckpt")
+    expect(refused_without_trace(capsys, command, *digits(folder / "run"), "--ckpt_path", "changed.ckpt"), part)
+
+
 @pytest.mark.parametrize("command", ["fit", "test", "predict"])
 def test_a_checkpoint_of_another_taxonomy(
     command: str, problem: Path, trained: Path, capsys: pytest.CaptureFixture[str]

@@ -105,7 +105,9 @@ def _in_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("code", blocks("python"))
-def test_python(code: str) -> None:
+def test_python(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # At the end of every epoch of a stream `datasets` waits 5 seconds for threads to end, in case Python ends.
+    monkeypatch.setattr(datasets.config, "SLEEP_TIME_ON_THREADS_SHUTDOWN", 0, raising=False)
     for long, short in SHORT_TRAINING.items():
         code = code.replace(long, short)
     code = code.replace(

@@ -10,7 +10,7 @@ from nested_lightning.data.inputs import InputColumn, find_input_column, is_text
 from nested_lightning.data.sources import Split
 from nested_lightning.data.texts import read_texts
 from nested_lightning.data.vocabulary import TextOptions, Vocabulary
-from nested_lightning.errors import ConfigurationError, DataError
+from nested_lightning.errors import CheckpointError, ConfigurationError, DataError
 
 
 class Inputs:
@@ -82,8 +82,14 @@ class Inputs:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the shape and the vocabulary."""
+        """Take over the shape and the vocabulary.
+
+        Raises:
+            CheckpointError: the shape is none.
+        """
         self._shape = tuple(state["input_shape"])
+        if not all(isinstance(n, int) and n > 0 for n in self._shape):
+            raise CheckpointError(f"the checkpoint was changed: the shape of its inputs is {state['input_shape']}")
         self._vocabulary = Vocabulary.from_state(state["vocabulary"]) if "vocabulary" in state else None
 
     def _new_vocabulary(self) -> Vocabulary:

@@ -3,6 +3,7 @@
 import copy
 import io
 import zipfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +73,17 @@ def test_damaged(saved: Saved, flips: Any, cut: float, repeated: Any) -> bool:
 VALUES: Any = [None, 0, -1, 2.5, float("nan"), "", "x", [], {}, [1], {"a": 1}, "os.system", torch.ones(2)]
 
 
-@bulk(
-    200,
-    keys=st.lists(st.integers(0, 50), min_size=1, max_size=4),
-    value=st.sampled_from(VALUES),
-    is_removed=st.booleans(),
-)
-def test_changed_content(saved: Saved, keys: list[int], value: Any, is_removed: bool) -> bool:
-    """A checkpoint that is whole, but of which a value, at any depth, is missing or another one."""
-    changed = copy.deepcopy(saved.content)
-    part: Any = changed
+CHANGES: Any = {
+    "keys": st.lists(st.integers(0, 50), min_size=1, max_size=4),
+    "value": st.sampled_from(VALUES),
+    "is_removed": st.booleans(),
+}
+
+
+def changed(saved: Saved, keys: list[int], value: Any, is_removed: bool) -> Path:
+    """Return a checkpoint that is whole, but of which a value, at any depth, is missing or another one."""
+    content = copy.deepcopy(saved.content)
+    part: Any = content
     for depth, number in enumerate(keys):
         names = list(part) if isinstance(part, dict) else list(range(len(part)))
         name = names[number % len(names)]
@@ -95,13 +97,33 @@ def test_changed_content(saved: Saved, keys: list[int], value: Any, is_removed: 
             part[name] = value
             break
     path = saved.folder / "changed.ckpt"
-    torch.save(changed, path)
-    loaded = attempt(load_run, path)
+    torch.save(content, path)
+    return path
+
+
+@bulk(200, **CHANGES)
+def test_changed_content(saved: Saved, keys: list[int], value: Any, is_removed: bool) -> bool:
+    loaded = attempt(load_run, changed(saved, keys, value, is_removed))
     if refused(loaded):
         assert isinstance(loaded, NestedLightningError)
         return False
     assert loaded[0].predict(torch.rand(2, 1, 8, 8)).probabilities[0].shape[0] == 2
     return True
+
+
+@bulk(100, command=st.sampled_from(["predict", "test"]), **CHANGES)
+def test_changed_content_on_the_command_line(
+    saved: Saved, command: str, keys: list[int], value: Any, is_removed: bool
+) -> bool:
+    path, errors, code = changed(saved, keys, value, is_removed), io.StringIO(), 0
+    try:
+        with redirect_stderr(errors), redirect_stdout(io.StringIO()):
+            run(command, "--ckpt_path", path, "--trainer.default_root_dir", saved.folder)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    messages = [line for line in errors.getvalue().splitlines() if line.startswith("error: ")]
+    assert (code, len(messages)) in ((0, 0), (2, 1)), errors.getvalue()
+    return code == 0
 
 
 @bulk(
