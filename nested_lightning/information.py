@@ -1,7 +1,7 @@
 """Mutual information of two samples, estimated by a network (MINE, Belghazi et al. 2018; Eq. 3-5, E.3)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -79,12 +79,30 @@ def mutual_information(
         layers = [nn.Linear(x.shape[1] + z.shape[1], hidden), nn.ELU(), nn.Linear(hidden, hidden), nn.ELU()]
         network = nn.Sequential(*layers, nn.Linear(hidden, 1))
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(_DECAY))
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
     shifts = torch.randint(1, len(held_out), (_PARTNERS,), generator=generator).tolist()
-    log_average = torch.zeros(1)
     at, history = [], []
+    for step in _trained(network, averaged, x[learned], z[learned], steps, batch_size, learning_rate, generator):
+        if step % every == 0 or step == steps:
+            at.append(step)
+            history.append(_bound(averaged, x[held_out], z[held_out], shifts))
+    return InformationEstimate(history[-1], at, history)
+
+
+def _trained(
+    network: nn.Module,
+    averaged: AveragedModel,
+    x: Tensor,
+    z: Tensor,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+    generator: torch.Generator,
+) -> Iterator[int]:
+    """Train the network, and its average; give the number of each step when it is done."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    log_average = torch.zeros(1)
     for step in range(1, steps + 1):
-        rows, partners = learned[torch.randint(len(learned), (2, batch_size), generator=generator)]
+        rows, partners = torch.randint(len(x), (2, batch_size), generator=generator)
         with torch.enable_grad():
             joint = network(torch.cat([x[rows], z[rows]], dim=1)).mean()
             log_mean = network(torch.cat([x[rows], z[partners]], dim=1)).logsumexp(0) - math.log(batch_size)
@@ -94,10 +112,7 @@ def mutual_information(
             ((log_mean - log_average).exp() - joint).backward()
         optimizer.step()
         averaged.update_parameters(network)
-        if step % every == 0 or step == steps:
-            at.append(step)
-            history.append(_bound(averaged, x[held_out], z[held_out], shifts))
-    return InformationEstimate(history[-1], at, history)
+        yield step
 
 
 def _check(x: Tensor, z: Tensor, **positive: float) -> None:

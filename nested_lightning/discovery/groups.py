@@ -5,7 +5,7 @@ import numpy as np
 from nested_lightning.discovery.masses import mass_between
 from nested_lightning.discovery.seriation import seriate
 
-_STARTS = 10
+_STARTS = 10  # of even sizes, and twice as many of any
 _ROUNDING = 1e-12
 
 
@@ -34,12 +34,21 @@ def split(affinity: np.ndarray, n_groups: int, slack: int = 0, seed: int = 0) ->
     first[order] = best_cut(affinity[np.ix_(order, order)], n_groups, smallest, largest)
     random = np.random.default_rng(seed)
     starts = [first, *(random.permutation(np.arange(n) % n_groups) for _ in range(_STARTS))]
+    # Exchanges alone do not find groups of two and six where they begin with two of four.
+    starts += [random.permutation(_any_sizes(n, n_groups, smallest, largest, random)) for _ in range(2 * _STARTS)]
     divisions = [exchanged(affinity, start, smallest, largest) for start in starts]
     # Of equal ones the first: what differs by rounding alone must not depend on the machine.
     groups = min(divisions, key=lambda division: round(mass_between(affinity, division), 12))
     members = [np.flatnonzero(groups == group) for group in range(n_groups)]
     between = np.array([[affinity[np.ix_(a, b)].sum() for b in members] for a in members])
     return [members[i][seriate(affinity[np.ix_(members[i], members[i])])] for i in seriate(between)]
+
+
+def _any_sizes(n: int, n_groups: int, smallest: int, largest: int, random: np.random.Generator) -> np.ndarray:
+    sizes = np.full(n_groups, smallest)
+    while sizes.sum() < n:
+        sizes[random.choice(np.flatnonzero(sizes < largest))] += 1
+    return np.repeat(np.arange(n_groups), sizes)
 
 
 def size_bounds(n: int, n_groups: int, slack: int) -> tuple[int, int]:

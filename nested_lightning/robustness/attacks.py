@@ -59,11 +59,7 @@ def attack(
         ConfigurationError: ART is missing, or an unknown method, level or option.
         DataError: images outside [0, 1], or targets that do not fit.
     """
-    if method not in get_args(AttackMethod):
-        known = get_args(AttackMethod)
-        raise ConfigurationError(
-            f"method={method!r}: there is no such attack.{suggestion(method, known)} There are {', '.join(known)}"
-        )
+    _refuse_unknown(method)
     labels = labels_to_attack(module, images, target, level)
     x = images.detach().cpu().numpy().astype(np.float32)
     with frozen(module):
@@ -78,6 +74,14 @@ def attack(
         if len(rows):
             x[rows] = attacker.generate(x[rows], np.eye(classifier.nb_classes, dtype=np.float32)[goals[rows]])
     return torch.from_numpy(x).to(images.device)
+
+
+def _refuse_unknown(method: str) -> None:
+    known = get_args(AttackMethod)
+    if method not in known:
+        raise ConfigurationError(
+            f"method={method!r}: there is no such attack.{suggestion(method, known)} There are {', '.join(known)}"
+        )
 
 
 def _attacker(classifier: Any, method: AttackMethod, options: dict[str, Any]) -> Any:
