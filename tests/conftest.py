@@ -43,6 +43,7 @@ def server() -> "Iterator[Server]":
 
 
 @pytest.fixture(autouse=True)
-def _no_global_seed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep ``seed_everything`` of one test out of the next."""
+def _seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a test draw the same whatever was run before it, in whichever process."""
     monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+    torch.manual_seed(0)
