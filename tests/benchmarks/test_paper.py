@@ -189,7 +189,8 @@ def test_the_answer_counts_what_is_sure() -> None:
     values = {"nested": curve(0.9), "end_to_end": curve(0.8), "traditional": curve(0.9)}
     lines = answer({"budgets_mnist": result("budgets_mnist", values=values)}).splitlines()
     assert lines[2:] == [
-        "**Few fine labels, mnist, finest level** (2 seeds): surely ahead in 1, surely behind in 0 of 2 cells.",
+        "**Few fine labels, mnist, finest level** (2 seeds): of 2 cells surely ahead in 1 (end to end, clean: 100), "
+        "surely behind in 0.",
         "",
         "| against | 100 |",
         "|---|---|",
@@ -203,12 +204,12 @@ def test_the_answer_counts_what_is_sure() -> None:
     ]
     compared = Result("comparison_mnist", "C", [1, 2], ["Original", "Distortion 2"], rows)
     lines = answer({"comparison_mnist": compared}).splitlines()
-    assert lines[2].endswith("(2 seeds): surely ahead in 0, surely behind in 1 of 1 cells.")
+    assert lines[2].endswith(": of 1 cells surely ahead in 0, surely behind in 1 (traditional: fine, original).")
     assert lines[4:] == ["| against | fine, original |", "|---|---|", "| traditional | **-1.1 ± 0.6** |"]
 
 
 def test_one_seed_is_sure_of_nothing() -> None:
     values = {"nested": curve(0.9, 1), "end_to_end": curve(0.7, 1)}
     lines = answer({"budgets_mnist": Result("budgets_mnist", "B", [1], [], [], values=values)})
-    assert "(1 seed, so nothing is sure): surely ahead in 0" in lines
+    assert "(1 seed, so nothing is sure): of 1 cells surely ahead in 0, " in lines
     assert "| end to end, clean | +20.0 |" in lines and "inf" not in lines
