@@ -89,8 +89,8 @@ class NestedCLI(LightningCLI):
             raise ConfigurationError(
                 f"{self.subcommand} needs a trained model: add --ckpt_path RUN/checkpoints/final.ckpt"
             )
-        if path not in (None, "last"):
-            AtomicCheckpointIO().load_checkpoint(path)
+        if self.subcommand == "fit" and path not in (None, "last"):
+            AtomicCheckpointIO().load_checkpoint(path)  # the others have read it for its options
         self._place_loggers(self.config[self.subcommand].trainer)
 
     @staticmethod

@@ -33,8 +33,16 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def whole(tree: Any) -> Any:
-    """Return ``tree`` with every sharded tensor in it whole, on the CPU; every process has to call it."""
-    return tree_map(lambda x: x.full_tensor().cpu() if isinstance(x, DTensor) else x, tree)
+    """Return ``tree`` with every sharded tensor in it whole, on the CPU, for the first process to write it to a file.
+
+    Every process has to call it. In the others these tensors are empty: many processes share the memory of a machine.
+    """
+    return tree_map(lambda x: _whole(x) if isinstance(x, DTensor) else x, tree)
+
+
+def _whole(x: DTensor) -> Tensor:
+    full: Tensor = x.full_tensor()
+    return full.cpu() if torch.distributed.get_rank() == 0 else torch.empty(0, dtype=x.dtype)
 
 
 def split_like(value: Any, parameter: Tensor) -> Any:
