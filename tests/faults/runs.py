@@ -14,6 +14,9 @@ from killed_run import SMALL_RUN, Server
 
 OPTIONS = [*SMALL_RUN, "--figures.draw=never"]
 
+COMMAND_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+"""Of a command in a process of its own: the options name classes that lie beside the tests."""
+
 MILLISECONDS = "milliseconds"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from faults.conftest import Whole
-from faults.runs import Run, same
+from faults.runs import COMMAND_ENVIRONMENT, Run, same
 from killed_run import Server, free_port
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def test_launcher(server: Server, two: Whole, tmp_path: Path, launcher: str) -> 
     run = Run(server, tmp_path / "run", processes=2)
     with run.log_file.open("w") as log:
         started = [
-            subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1", **environment})
+            subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **COMMAND_ENVIRONMENT, **environment})
             for command, environment in commands(launcher, run.args)
         ]
         codes = [process.wait(timeout=200) for process in started]

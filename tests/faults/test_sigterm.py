@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from faults.conftest import Whole
-from faults.runs import Moment, Run, same
+from faults.runs import COMMAND_ENVIRONMENT, Moment, Run, same
 from killed_run import Server
 
 pytestmark = pytest.mark.slow
@@ -42,7 +42,7 @@ def test_one_process(server: Server, one: Whole, tmp_path: Path, when: str) -> N
     assert codes == [143], run.log
     assert run.place == place
     assert "Traceback" not in run.log
-    assert "add --ckpt_path last to the command" in run.log
+    assert "last.ckpt is saved. To go on: python" in run.log
     assert same(run.finish(), one.result)
 
 
@@ -89,7 +89,7 @@ def test_processes_that_lightning_starts(server: Server, tmp_path: Path, signum:
     run = Run(server, tmp_path / "run", "--cascade.max_epochs=50", processes=2)
     with run.log_file.open("w") as log:
         command = [sys.executable, "-m", "nested_lightning", *run.args]
-        main = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        main = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **COMMAND_ENVIRONMENT})
     try:
         while "epoch 2" not in run.log:
             assert main.poll() is None, run.log
