@@ -1,11 +1,7 @@
-"""The cascade stopped, resumed, in two processes, and refused."""
+"""The cascade stopped, resumed, and refused."""
 
 import importlib.util
-import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -121,30 +117,6 @@ def test_stages_that_stagnate_after_an_interruption(tmp_path, interrupted_at):
     trainer, resumed = run("run", ckpt_path="last")
     assert trainer.global_step == 22
     assert same(copy_of(resumed), copy_of(whole))
-
-
-@pytest.mark.slow
-def test_two_processes_keep_the_same_weights(tmp_path):
-    options = "--data.budgets [96,96,96] --cascade.max_epochs 2 --rejection.steps 5 --seed_everything 1"
-    parallel = (
-        "--trainer.accelerator cpu --trainer.devices 2 --trainer.strategy ddp --trainer.callbacks+=toy.Fingerprint"
-    )
-    command = f"fit --config recipes/digits.yaml --trainer.default_root_dir {tmp_path}/run {options} {parallel}"
-    tests = str(Path(__file__).parents[1])
-    done = subprocess.run(
-        [sys.executable, "-m", "nested_lightning", *command.split()],
-        env={**os.environ, "PYTHONPATH": tests, "OMP_NUM_THREADS": "1"},
-        cwd=Path(tests).parent,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    ranks = [(tmp_path / "run" / f"rank{rank}.txt").read_text().splitlines() for rank in (0, 1)]
-    assert ranks[0] == ranks[1]
-    assert [line[0] for line in ranks[0][::2]] == ["0", "0", "1", "1", "2", "2"]
-    assert len(set(ranks[0])) >= 7
-    assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
 
 
 # ------------------------------------------------------------------------------------------------------------ refusals
