@@ -39,8 +39,8 @@ def told(error: Exception) -> tuple[str, int] | None:
         ), 1
     if _is_restoring(error):
         return (
-            f"the parts of the checkpoint --ckpt_path do not fit this run ({type(error).__name__}: {error}): it was "
-            "changed after it was written, or is of another program. Give one that this package has written"
+            f"the parts of the checkpoint --ckpt_path do not fit this run ({type(error).__name__}: {error}): the run "
+            "has other options than the one that wrote it, or the file was changed since, or is of another program"
         ), 2
     return None
 

@@ -1,5 +1,6 @@
 """Modules whose weights are split over the processes of a run (FSDP2), and their weights as one."""
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,8 +20,8 @@ def shard(module: nn.Module, mesh: DeviceMesh) -> None:
     """
     for block in _blocks(module):
         if next(block.parameters(), None) is not None:
-            fully_shard(block, mesh=mesh)
-    fully_shard(module, mesh=mesh)
+            fully_shard(block, mesh=mesh, reshard_after_forward=True)
+    fully_shard(module, mesh=mesh, reshard_after_forward=True)
 
 
 def _blocks(module: nn.Module) -> Iterator[nn.Module]:
@@ -59,7 +60,16 @@ def split_like(value: Any, parameter: Tensor) -> Any:
 def load_weights(module: nn.Module, state: Mapping[str, Tensor], strict: bool = True) -> None:
     """Load a module's weights, whole or sharded as they are."""
     now = module.state_dict()
-    module.load_state_dict({name: split_like(x, now.get(name, x)) for name, x in state.items()}, strict=strict)
+    split = {name: split_like(x, now.get(name, x)) for name, x in state.items()}
+    module.load_state_dict(with_metadata(split, state), strict=strict)
+
+
+def with_metadata(new: Mapping[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a changed state dict with what torch keeps beside the weights: the versions of the modules."""
+    state: Any = OrderedDict(new)
+    if hasattr(old, "_metadata"):
+        state._metadata = old._metadata
+    return state  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -76,7 +86,7 @@ def gather(module: nn.Module) -> None:
     """Have whole weights in the module from now on."""
     with torch.inference_mode(mode=False), torch.no_grad():
         for part in _sharded(module):
-            part.set_reshard_after_forward(False)
+            part.set_reshard_after_forward(False, recurse=False)
             part.unshard()
 
 
@@ -84,7 +94,7 @@ def scatter(module: nn.Module) -> None:
     """Have each process keep its part of the weights again, as :func:`shard` has left it."""
     for part in _sharded(module):
         part.reshard()
-        part.set_reshard_after_forward(True)
+        part.set_reshard_after_forward(True, recurse=False)
 
 
 def _sharded(module: nn.Module) -> list[FSDPModule]:

@@ -1,4 +1,4 @@
-"""With a group of one process everything is as with several, but that its part is the whole."""
+"""Weights split in a group of one process, whose part is the whole; of two processes see `test_strategy.py`."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,10 +1,14 @@
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import pytest
 import torch
+from faults.runs import Run, same
+from killed_run import Server
+from torch import nn
 from torch.distributed.tensor import DTensor
 from toy import loader, toy_module, toy_trainer
 
@@ -88,6 +92,63 @@ def test_testing_and_predicting_behind_training(tmp_path: Path) -> None:
     expected: Any = toy_trainer(tmp_path).predict(alone, loader(49, seed=1))
     for mine, other in zip(predicted, expected, strict=True):
         torch.testing.assert_close(mine.probabilities, other.probabilities, rtol=0, atol=0)
+
+
+def test_two_processes_give_the_bits_of_ddp(server: Server, tmp_path: Path) -> None:
+    """203 validation rows: two batches on one process, one on the other, which waits for nothing."""
+    options = ["--data.validation=203", "--data.eval_batch_size=101", "--cascade.max_epochs=1"]
+    split = "--trainer.strategy=sharded_backbone"
+    whole = Run(server, tmp_path / "whole", *options, processes=2).finish()
+    assert same(Run(server, tmp_path / "split", *options, split, processes=2).finish(), whole)
+
+
+def test_a_second_fit_and_an_optimizer_that_steps_for_all_at_once(tmp_path: Path) -> None:
+    module = toy_module(optimizer=partial(torch.optim.Adam, fused=True))
+    for folder in ("first", "second"):
+        trainer = toy_trainer(
+            tmp_path / folder, CascadeTraining(max_epochs=1), RunCheckpoint(), enable_checkpointing=True,
+            strategy="sharded_backbone",
+        )  # fmt: skip
+        trainer.fit(module, loader(32), loader(32, seed=1))
+        saved = torch.load(tmp_path / folder / "checkpoints" / "final.ckpt", weights_only=True)
+        assert saved["optimizer_states"][0]["param_groups"][0]["fused"] is True
+        end_process_group()
+
+
+def test_a_frozen_backbone_stays_whole(tmp_path: Path) -> None:
+    module = toy_module()
+    module.network.backbone.requires_grad_(False)
+    trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=1), strategy="sharded_backbone")
+    trainer.fit(module, loader(32), loader(32, seed=1))
+    assert not any(isinstance(parameter, DTensor) for parameter in module.parameters())
+
+
+class Learns(nn.Linear):
+    """A backbone that learns its weights from the inputs."""
+
+    is_fitted = False
+
+    def fit_inputs(self, inputs: Any) -> None: ...
+
+
+def test_a_backbone_that_learns_weights_before_training(tmp_path: Path) -> None:
+    trainer = toy_trainer(tmp_path, CascadeTraining(), strategy="sharded_backbone")
+    with pytest.raises(ConfigurationError, match=r"Learns learns from the inputs before training.*ddp"):
+        trainer.fit(toy_module(backbone=Learns(6, 8)), loader(), loader())
+
+
+@pytest.mark.parametrize("outcome", ["sum", "none"])
+def test_wrong_means_over_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outcome: str) -> None:
+    def summed(mean: torch.Tensor, ones: torch.Tensor, op: Any) -> None:
+        if outcome == "none":
+            raise RuntimeError("Cannot use ReduceOp.AVG with Gloo")
+        mean.fill_(2)
+
+    monkeypatch.setattr(torch.distributed, "reduce_scatter_tensor", summed)
+    trainer = toy_trainer(tmp_path, CascadeTraining(), strategy="sharded_backbone")
+    reason = "Cannot use ReduceOp.AVG with Gloo" if outcome == "none" else "gives another figure"
+    with pytest.raises(ConfigurationError, match=rf"is wrong on cpu \({reason}\)"):
+        trainer.fit(toy_module(), loader(), loader())
 
 
 @pytest.mark.parametrize(

@@ -87,9 +87,10 @@ class Inputs:
         Raises:
             CheckpointError: the shape is none.
         """
-        self._shape = tuple(state["input_shape"])
-        if not all(isinstance(n, int) and n > 0 for n in self._shape):
+        shape = tuple(state["input_shape"])
+        if not all(isinstance(n, int) and n > 0 for n in shape):
             raise CheckpointError(f"the checkpoint was changed: the shape of its inputs is {state['input_shape']}")
+        self._shape = shape
         self._vocabulary = Vocabulary.from_state(state["vocabulary"]) if "vocabulary" in state else None
 
     def _new_vocabulary(self) -> Vocabulary:

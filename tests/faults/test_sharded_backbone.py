@@ -1,11 +1,15 @@
 """A backbone that is split over two processes: the bits of ``ddp``, killed or not, and half the weights in each."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from faults.conftest import Whole
-from faults.runs import Moment, Run, same
-from killed_run import Server
+from faults.runs import COMMAND_ENVIRONMENT, Moment, Run, same
+from killed_run import Server, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +29,7 @@ def test_the_bits_of_ddp(server: Server, two: Whole, tmp_path: Path) -> None:
     ("moment", "then"),
     [
         pytest.param(Moment(STEP, 18), SPLIT, id="within an epoch"),
-        pytest.param(Moment(STEP, 31, rank=1), SPLIT, id="within an epoch, the other process"),
+        pytest.param(Moment(STEP, 31, rank=1), SPLIT, id="at the beginning of an epoch, the other process"),
         pytest.param(Moment("before [Callback]TemperatureScaling.on_train_end"), SPLIT, id="in calibration"),
         pytest.param(Moment(STEP, 18), "--trainer.strategy=ddp", id="then whole in each process"),
     ],
@@ -37,14 +41,19 @@ def test_killed(server: Server, two: Whole, tmp_path: Path, moment: Moment, then
     assert same(Run(server, tmp_path / "run", then, processes=2).finish(), two.result)
 
 
-def test_validation_batches_that_do_not_divide(server: Server, tmp_path: Path) -> None:
-    """203 rows: two batches of validation on one process, one on the other, which waits for nothing."""
-    options = ["--data.validation=203", "--data.eval_batch_size=101"]
-    whole = Run(server, tmp_path / "whole", *options, processes=2).finish()
-    assert same(Run(server, tmp_path / "split", *options, SPLIT, processes=2).finish(), whole)
-
-
 def test_a_run_in_two_goes_on_in_one(server: Server, tmp_path: Path) -> None:
     Run(server, tmp_path / "run", SPLIT, processes=2).strike(Moment(STEP, 18))
     result = Run(server, tmp_path / "run").finish()
     assert result["callbacks"]["CascadeTraining"]["finished"]
+
+
+def test_processes_that_start_from_other_weights(tmp_path: Path) -> None:
+    """As with ``ddp`` all take those of the first."""
+    environment, script = {**os.environ, **COMMAND_ENVIRONMENT}, Path(__file__).with_name("unlike.py")
+    for strategy in ("ddp", "sharded_backbone"):
+        torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+        subprocess.run(
+            [sys.executable, *torchrun, script, tmp_path, strategy], env=environment, check=True, timeout=200
+        )
+    whole, split = (torch.load(tmp_path / f"{name}.ckpt", weights_only=True) for name in ("ddp", "sharded_backbone"))
+    assert same(dict(whole["state_dict"]), dict(split["state_dict"]))
