@@ -290,4 +290,4 @@ def as_nested(module: L.LightningModule) -> NestedLightningModule:
     """
     if isinstance(module, NestedLightningModule):
         return module
-    raise ConfigurationError(f"a NestedLightningModule is needed, or a subclass of it, got {type(module).__name__}")
+    raise ConfigurationError(f"the run needs a NestedLightningModule or a subclass of it, got {type(module).__name__}")
