@@ -113,7 +113,9 @@ def test_python(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     code = code.replace(
         "L.Trainer(", "L.Trainer(accelerator='cpu', enable_progress_bar=False, enable_model_summary=False, "
     )
-    exec(compile(code, "example", "exec"), {"__name__": "example"})
+    left: dict[str, Any] = {"__name__": "example"}
+    exec(compile(code, "example", "exec"), left)
+    assert "trainer" not in left or left["trainer"].state.finished
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()  # as at the end of a script: its run is over
 

@@ -40,19 +40,17 @@ def _answer(title: str, result: Result, differences: Table) -> list[str]:
 
 def _counted(differences: Table) -> str:
     """Return how often nested is ahead or behind for sure, and where."""
-    n = sum(map(len, differences.values()))
-    return f"of {n} cells surely ahead in {_sure(differences, 1)}, surely behind in {_sure(differences, -1)}."
+    intervals = {
+        f"{name}: {column}": interval(cell) for name, row in differences.items() for column, cell in row.items()
+    }
+    ahead, behind = (
+        _listed([c for c, (middle, half) in intervals.items() if sign * middle > half]) for sign in (1, -1)
+    )
+    return f"of {len(intervals)} cells surely ahead in {ahead}, surely behind in {behind}."
 
 
-def _sure(differences: Table, sign: int) -> str:
-    """Return the number and the names of the cells whose interval lies on one side of 0."""
-    found = [
-        f"{baseline}: {column}"
-        for baseline, row in differences.items()
-        for column, (middle, half) in ((column, interval(cell)) for column, cell in row.items())
-        if sign * middle > half
-    ]
-    return f"{len(found)} ({'; '.join(found)})" if found else "0"
+def _listed(cells: Sequence[str]) -> str:
+    return f"{len(cells)} ({'; '.join(cells)})" if cells else "0"
 
 
 def _of_budgets(result: Result) -> Table:

@@ -2,13 +2,15 @@
 
 import faulthandler
 import functools
+import io
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any, NamedTuple
 
 import pytest
+from commands import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 
@@ -34,6 +36,36 @@ def attempt(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def refused(outcome: Any) -> bool:
     """Return whether an outcome is a message, which may not be empty."""
     return isinstance(outcome, NestedLightningError) and bool(str(outcome).strip())
+
+
+class Ended(NamedTuple):
+    """How a command ended: its exit code, None if it ran to its end, and what it told as an error."""
+
+    code: Any
+    told: str
+
+    @property
+    def is_answered(self) -> bool:
+        return self.code is None
+
+    @property
+    def as_promised(self) -> bool:
+        """Whether it has done its work without an error, or refused it by exit code 2 and one message."""
+        n_messages = sum(line.startswith("error: ") for line in self.told.splitlines())
+        return (self.code, n_messages) in ((None, 0), (2, 1))
+
+
+def ran(*args: object, until: type[BaseException] = SystemExit) -> Ended:
+    """Run a command to its end, or until it raises ``until``; any exception but those goes through."""
+    told, code = io.StringIO(), None
+    try:
+        with redirect_stderr(told), redirect_stdout(io.StringIO()):
+            run(*args)
+    except SystemExit as end:
+        code = end.code or 0
+    except until:
+        pass
+    return Ended(code, told.getvalue())
 
 
 def bulk(cases: int, **strategies: SearchStrategy[Any]) -> Callable[[Callable[..., bool]], Callable[..., None]]:

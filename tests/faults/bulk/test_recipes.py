@@ -5,7 +5,7 @@ import io
 import re
 import resource
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from commands import run
-from faults.bulk.outcomes import bulk
+from faults.bulk.outcomes import bulk, ran
 from faults.bulk.trees import few_names, mostly
 from hypothesis import strategies as st
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
@@ -132,22 +132,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("recipes")
 
 
-def outcome(*args: str) -> str:
-    """Return the message of a command, or "" if it comes to its first batch or its end; anything else goes through."""
-    told = io.StringIO()
-    try:
-        with redirect_stderr(told), redirect_stdout(io.StringIO()):
-            run(*args)
-    except FirstBatch:
-        return ""
-    except SystemExit as end:
-        messages = [line for line in told.getvalue().splitlines() if line.startswith("error: ")]
-        if end.code == 2 and len(messages) == 1:
-            return messages[0]
-        raise AssertionError(f"exit code {end.code} with {told.getvalue()!r}") from None
-    return ""
-
-
 def parts(tree: Any) -> list[tuple[Any, Any]]:
     """Return every place of a tree of dicts and lists, as what it is in and its key."""
     found = []
@@ -209,7 +193,9 @@ def test_changed_recipes(folder: Path, name: str, todo: Any) -> bool:
         change(recipe, place, way, key, value)
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False), encoding="utf-8")
-    return not outcome("fit", "--config", str(file), "--trainer.default_root_dir", str(folder / "run"))
+    ended = ran("fit", "--config", file, "--trainer.default_root_dir", folder / "run", until=FirstBatch)
+    assert ended.as_promised, ended
+    return ended.is_answered
 
 
 @bulk(
@@ -245,4 +231,6 @@ def test_changed_text(folder: Path, name: str, at: float, n: int, put: str) -> b
     few = [f"--data.{key}={'null' if value is None else value}" for key, value in FEW.items()]
     few += ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
     few += ["--trainer.logger=false", "--trainer.default_root_dir", str(folder / "run")]
-    return not outcome("fit", "--config", str(file), *few)
+    ended = ran("fit", "--config", file, *few, until=FirstBatch)
+    assert ended.as_promised, ended
+    return ended.is_answered
