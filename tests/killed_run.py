@@ -4,7 +4,8 @@ As a script it is a server: it imports the package once, which takes seconds, an
 train together, for each line it reads: a JSON object of ``args``, the file ``log`` for what the command prints, the
 number of ``processes``, the ``signal`` to send ``after`` so many seconds to the one of a ``rank``, and an
 ``environment``. It answers with their exit codes, -9 after a SIGKILL, and the seconds from the first end of one to the
-last. With ``keys`` the command runs on a terminal, where these are pressed when ``at`` is seen.
+last. With ``keys`` the command runs on a terminal, where these are pressed when ``at`` is seen. An alarm ends a process
+that hangs, so that none outlives the tests.
 """
 
 import atexit
@@ -139,6 +140,8 @@ def join(rank: int, processes: int, port: int) -> None:
     rank_zero_only.rank = rank
 
 
+LIMIT = 900
+"""Seconds that a process may take."""
 GRACE = 10.0
 """Seconds after the end of one process in which the others must have noticed; then they are killed."""
 
@@ -184,6 +187,7 @@ def press(terminal: int, job: dict[str, Any]) -> None:
 
 def run_and_exit(job: dict[str, Any]) -> None:
     code = 1
+    signal.alarm(LIMIT)
     os.environ.update(job.get("environment", {}))
     try:
         if "keys" not in job:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -338,7 +339,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
 def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nested_lightning", "fit", "--config", "recipes/digits.yaml",
                "--trainer.default_root_dir", str(tmp_path / "run")]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # In the background a shell lets its commands ignore Ctrl-C.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heard)
     assert process.stdout is not None
     for line in process.stdout:
         if "epoch 2 of" in line:

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,11 @@ from nested_lightning.strategy import ShardedBackboneStrategy
 
 
 def end_process_group() -> None:
+    """Also forget where it was: Lightning would take the same port again, which may be another's by now."""
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+    for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """What the tests of faults share: a server that forks runs, and runs that nothing has befallen."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +13,6 @@ class Whole(NamedTuple):
 
     moments: dict[str, int]
     result: dict[str, Any]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with Server() as running:
-        yield running
 
 
 def _whole(server: Server, folder: Path, processes: int) -> Whole:
