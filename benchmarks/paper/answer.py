@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmarks.paper.experiments import name_of
 from benchmarks.paper.markdown import difference
 from benchmarks.paper.result import Result
+from benchmarks.paper.tables.budgets import DATASETS
+from benchmarks.paper.tables.comparison import COMPARISONS
 from benchmarks.paper.verdict import interval
 
 PARTS = {"clean": "clean", "distortion_4": "distortion 4"}
@@ -21,9 +24,10 @@ def answer(results: Mapping[str, Result]) -> str:
     parts = [HOW]
     for name, result in results.items():
         if name.startswith("budgets"):
-            parts += _answer(f"Few fine labels, {name.split('_')[1]}, finest level", result, _of_budgets(result))
+            parts += _answer(f"Few fine labels, {name_of(DATASETS[name])}, finest level", result, _of_budgets(result))
         elif name.startswith("comparison"):
-            parts += _answer(f"As many rows at each level, {name.split('_')[1]}", result, _of_comparison(result))
+            dataset, _ = COMPARISONS[name]
+            parts += _answer(f"As many rows at each level, {name_of(dataset)}", result, _of_comparison(result))
     return "\n\n".join(parts)
 
 

@@ -40,6 +40,11 @@ class Experiment:
         return str(_settings()[self.dataset]["test"]).replace("{data}", str(data))
 
 
+def name_of(dataset: str) -> str:
+    """Return what the data set is called in titles."""
+    return str(_settings()[dataset]["name"])
+
+
 def budgets(dataset: str) -> dict[str, dict[int, str]]:
     """Return the variants of the label-budget curves, by method and number of fine labels."""
     settings = _settings()[dataset]["budgets"]

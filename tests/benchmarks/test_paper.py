@@ -189,7 +189,7 @@ def test_the_answer_counts_what_is_sure() -> None:
     values = {"nested": curve(0.9), "end_to_end": curve(0.8), "traditional": curve(0.9)}
     lines = answer({"budgets_mnist": result("budgets_mnist", values=values)}).splitlines()
     assert lines[2:] == [
-        "**Few fine labels, mnist, finest level** (2 seeds): of 2 cells surely ahead in 1 (end to end, clean: 100), "
+        "**Few fine labels, MNIST, finest level** (2 seeds): of 2 cells surely ahead in 1 (end to end, clean: 100), "
         "surely behind in 0.",
         "",
         "| against | 100 |",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.paper.evaluation import CLEAN
-from benchmarks.paper.experiments import Experiment, beside, budgets
+from benchmarks.paper.experiments import Experiment, beside, budgets, name_of
 from benchmarks.paper.figures.budgets import draw_budgets
 from benchmarks.paper.finished import evaluations, provenance
 from benchmarks.paper.result import Cell, Result, Row, percent
@@ -38,7 +38,7 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
                 for part in parts
             ]
             rows.append(Row(f"{method.replace('_', ' ')}, {n:,} fine labels", cells))
-    title = f"Label budgets, {dataset}: {beside(dataset)} beside the fine ones"
+    title = f"Label budgets, {name_of(dataset)}: {beside(dataset)} beside the fine ones"
     columns = [{CLEAN: "Original"}.get(part, part.replace("_", " ").capitalize()) for part in parts]
     notes = ["Accuracy and confidence of the finest level, calibrated and combined."]
     pictures = {name: draw_budgets(curves)}

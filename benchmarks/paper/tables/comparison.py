@@ -1,7 +1,7 @@
 """Nested minus each baseline, seed by seed: where it wins, and how sure that is. Not in the paper."""
 
 from benchmarks.paper.evaluation import CLEAN
-from benchmarks.paper.experiments import Experiment
+from benchmarks.paper.experiments import Experiment, name_of
 from benchmarks.paper.finished import evaluations, provenance
 from benchmarks.paper.result import Cell, Result, Row
 from benchmarks.paper.training import Workspace
@@ -48,7 +48,7 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
                 gaps = [_gap(n, level) - _gap(b, level) for n, b in pairs]
                 cells.append(Cell([round(100 * d, 2) for d in accuracy], [round(100 * d, 2) for d in gaps]))
             rows.append(Row(f"{level}: {label}", cells))
-    title = f"Nested minus baseline, {dataset}: accuracy / gap between confidence and accuracy"
+    title = f"Nested minus baseline, {name_of(dataset)}: accuracy / gap between confidence and accuracy"
     runs, versions = provenance(needs(name, seeds), workspace)
     return Result(name, title, seeds, list(COLUMNS), rows, runs, versions)
 
