@@ -50,6 +50,7 @@ COMMANDS: dict[str, Command] = {
     "comparison_mnist": Command(comparison.needs, comparison.build),
     "comparison_mnist_others": Command(comparison.needs, comparison.build),
     "comparison_fashion": Command(comparison.needs, comparison.build, seeds=3),
+    "comparison_cifar10": Command(comparison.needs, comparison.build, seeds=1),
     "table1": Command(distortion.needs, distortion.build, seeds=1),
     "table2_dbpedia": Command(levels.needs, levels.build, seeds=3),
     "table2_plantvillage": Command(levels.needs, levels.build, seeds=2),

@@ -7,21 +7,27 @@ from benchmarks.paper.result import Cell, Result, Row
 from benchmarks.paper.training import Workspace
 
 COLUMNS = {"Original": CLEAN, "Distortion 2": "distortion_2", "Distortion 4": "distortion_4"}
-END_TO_END = {
-    "end to end, 6,000 fine labels": ("end_to_end_6000", "uncalibrated"),
-    "end to end, 6,000 fine labels, calibrated": ("end_to_end_6000", "calibrated"),
-    "end to end, 9,000 fine labels": ("end_to_end_9000", "uncalibrated"),
-    "end to end, 9,000 fine labels, calibrated": ("end_to_end_9000", "calibrated"),
-}
+
+
+def _end_to_end(*numbers: int) -> dict[str, tuple[str, str]]:
+    states = {"": "uncalibrated", ", calibrated": "calibrated"}
+    return {
+        f"end to end, {n:,} fine labels{suffix}": (f"end_to_end_{n}", state)
+        for n in numbers
+        for suffix, state in states.items()
+    }
+
+
 SAME_ROWS = {
     "multi-task": ("multi_task", "calibrated"),
     "marginalised leaf loss": ("marginal", "calibrated"),
     "no skip connections": ("no_skip", "calibrated"),
 }
 COMPARISONS = {
-    "comparison_mnist": ("mnist", {**END_TO_END, "traditional": ("traditional", "calibrated")}),
+    "comparison_mnist": ("mnist", {**_end_to_end(6000, 9000), "traditional": ("traditional", "calibrated")}),
     "comparison_mnist_others": ("mnist", SAME_ROWS),
-    "comparison_fashion": ("fashion_mnist", END_TO_END),
+    "comparison_fashion": ("fashion_mnist", _end_to_end(6000, 9000)),
+    "comparison_cifar10": ("cifar10", _end_to_end(10000, 15000)),
 }
 """By command: the data set, and by label the variant and whether its calibrated or its uncalibrated model is meant."""
 
