@@ -159,5 +159,12 @@ def test_two_processes(server: Server, tmp_path: Path) -> None:
     """Not forked from this process: gloo has one thread for all groups of a process, and a fork after a group of
     another test would wait for it forever.
     """
-    options = ["--data.budgets=[96,64,40]", "--data.validation=201", "--cascade.max_epochs=1"]
-    Run(server, tmp_path, *options, "--trainer.callbacks+=half_of_rows.HalfOfRows", processes=2).finish()
+    options = ["--data.budgets=[96,64,40]", "--data.validation=201", "--data.eval_batch_size=50"]
+    options += ["--cascade.max_epochs=1", "--trainer.callbacks+=rows_seen.RowsSeen"]
+    Run(server, tmp_path, *options, processes=2).finish()
+    for rank in range(2):
+        seen = torch.load(tmp_path / f"rows-{rank}.pt", weights_only=True)
+        assert seen["processes"] == 2
+        assert seen["trained"] == [48, 32, 20]
+        assert len(seen["validation"]) == 201
+        assert torch.equal(seen["validated"], seen["validation"][rank::2])
