@@ -23,9 +23,9 @@ def answer(results: Mapping[str, Result]) -> str:
     """Return the answer in Markdown, read off the results there are."""
     parts = [HOW]
     for name, result in results.items():
-        if name.startswith("budgets"):
+        if name in DATASETS:
             parts += _answer(f"Few fine labels, {name_of(DATASETS[name])}, finest level", result, _of_budgets(result))
-        elif name.startswith("comparison"):
+        elif name in COMPARISONS:
             dataset, _ = COMPARISONS[name]
             parts += _answer(f"As many rows at each level, {name_of(dataset)}", result, _of_comparison(result))
     return "\n\n".join(parts)
