@@ -8,6 +8,7 @@ from benchmarks.paper.markdown import difference
 from benchmarks.paper.result import Result
 from benchmarks.paper.tables.budgets import DATASETS
 from benchmarks.paper.tables.comparison import COMPARISONS
+from benchmarks.paper.tables.specifications import specifications
 from benchmarks.paper.verdict import interval
 
 PARTS = {"clean": "clean", "distortion_4": "distortion 4"}
@@ -28,6 +29,8 @@ def answer(results: Mapping[str, Result]) -> str:
         elif name in COMPARISONS:
             dataset, _ = COMPARISONS[name]
             parts += _answer(f"As many rows at each level, {name_of(dataset)}", result, _of_comparison(result))
+        elif name in specifications("levels.yaml"):
+            parts += _answer(result.title, result, _of_levels(result))
     return "\n\n".join(parts)
 
 
@@ -84,3 +87,16 @@ def _of_comparison(result: Result) -> Table:
                 if cell is not None:
                     table.setdefault(baseline, {})[f"{level}, {column.lower()}"] = cell.accuracy
     return table
+
+
+def _of_levels(result: Result) -> Table:
+    """Return the differences of each baseline, by level."""
+    accuracy = {row.label: [cell.accuracy for cell in row.cells if cell is not None] for row in result.rows}
+    nested = accuracy.pop("Nested")
+    return {
+        label.lower(): {
+            level: [a - b for a, b in zip(ours, theirs, strict=True)]
+            for level, ours, theirs in zip(result.columns, nested, baseline, strict=True)
+        }
+        for label, baseline in accuracy.items()
+    }

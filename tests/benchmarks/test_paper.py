@@ -208,6 +208,17 @@ def test_the_answer_counts_what_is_sure() -> None:
     assert lines[4:] == ["| against | fine, original |", "|---|---|", "| traditional | **-1.1 ± 0.6** |"]
 
 
+def test_the_answer_has_the_levels_of_table_2() -> None:
+    rows = [
+        Row("End-to-end", [Cell([90.0, 91.0]), Cell([80.0, 81.0])]),
+        Row("Nested", [Cell([92.0, 93.0]), Cell([80.0, 79.0])]),
+    ]
+    levels = Result("table2_dbpedia", "Table 2: texts", [1, 2], ["l1", "l2"], rows)
+    lines = answer({"table2_dbpedia": levels}).splitlines()
+    assert lines[2].startswith("**Table 2: texts** (2 seeds): of 2 cells surely ahead in 1 (end-to-end: l1), ")
+    assert lines[-1] == "| end-to-end | **+2.0 ± 0.0** | -1.0 ± 12.7 |"
+
+
 def test_one_seed_is_sure_of_nothing() -> None:
     values = {"nested": curve(0.9, 1), "end_to_end": curve(0.7, 1)}
     lines = answer({"budgets_mnist": Result("budgets_mnist", "B", [1], [], [], values=values)})
