@@ -6,6 +6,7 @@ from typing import Any
 from benchmarks.paper.experiments import name_of
 from benchmarks.paper.markdown import difference
 from benchmarks.paper.result import Result
+from benchmarks.paper.tables.attacks import ROWS_BROKEN
 from benchmarks.paper.tables.budgets import DATASETS
 from benchmarks.paper.tables.comparison import COMPARISONS
 from benchmarks.paper.tables.specifications import specifications
@@ -16,6 +17,8 @@ HOW = (
     "Nested minus baseline in points of accuracy, with the 95 % t-interval of the differences paired over seeds, "
     "uncorrected for the number of comparisons; bold: sure, as the interval leaves out 0."
 )
+ONE_ROW_EACH = {*specifications("levels.yaml"), "table4"}
+"""Tables with a row for nested and one for each baseline, be it for every attack."""
 Table = Mapping[str, Mapping[str, Sequence[float]]]
 """Differences of every seed by row and column."""
 
@@ -29,8 +32,8 @@ def answer(results: Mapping[str, Result]) -> str:
         elif name in COMPARISONS:
             dataset, _ = COMPARISONS[name]
             parts += _answer(f"As many rows at each level, {name_of(dataset)}", result, _of_comparison(result))
-        elif name in specifications("levels.yaml"):
-            parts += _answer(result.title, result, _of_levels(result))
+        elif name in ONE_ROW_EACH:
+            parts += _answer(result.title, result, _of_rows(result))
     return "\n\n".join(parts)
 
 
@@ -89,14 +92,16 @@ def _of_comparison(result: Result) -> Table:
     return table
 
 
-def _of_levels(result: Result) -> Table:
-    """Return the differences of each baseline, by level."""
-    accuracy = {row.label: [cell.accuracy for cell in row.cells if cell is not None] for row in result.rows}
-    nested = accuracy.pop("Nested")
-    return {
-        label.lower(): {
-            level: [a - b for a, b in zip(ours, theirs, strict=True)]
-            for level, ours, theirs in zip(result.columns, nested, baseline, strict=True)
-        }
-        for label, baseline in accuracy.items()
-    }
+def _of_rows(result: Result) -> Table:
+    """Return the differences of each row to the nested one of the same attack, if any, by column of accuracies."""
+    rows = {row.label.lower(): dict(zip(result.columns, row.cells, strict=True)) for row in result.rows}
+    table: dict[str, dict[str, Sequence[float]]] = {}
+    for label, baseline in rows.items():
+        *attack, method = label.split(", ")
+        if method != "nested":
+            for column, ours in rows[", ".join([*attack, "nested"])].items():
+                theirs = baseline[column]
+                if column != ROWS_BROKEN and ours is not None and theirs is not None:
+                    pairs = zip(ours.accuracy, theirs.accuracy, strict=True)
+                    table.setdefault(label, {})[column] = [a - b for a, b in pairs]
+    return table

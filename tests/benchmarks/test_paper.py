@@ -208,7 +208,7 @@ def test_the_answer_counts_what_is_sure() -> None:
     assert lines[4:] == ["| against | fine, original |", "|---|---|", "| traditional | **-1.1 ± 0.6** |"]
 
 
-def test_the_answer_has_the_levels_of_table_2() -> None:
+def test_the_answer_has_each_baseline_beside_nested() -> None:
     rows = [
         Row("End-to-end", [Cell([90.0, 91.0]), Cell([80.0, 81.0])]),
         Row("Nested", [Cell([92.0, 93.0]), Cell([80.0, 79.0])]),
@@ -217,6 +217,22 @@ def test_the_answer_has_the_levels_of_table_2() -> None:
     lines = answer({"table2_dbpedia": levels}).splitlines()
     assert lines[2].startswith("**Table 2: texts** (2 seeds): of 2 cells surely ahead in 1 (end-to-end: l1), ")
     assert lines[-1] == "| end-to-end | **+2.0 ± 0.0** | -1.0 ± 12.7 |"
+    rows = [
+        Row(f"{attack}, {method}", [Cell([coarse, coarse]), Cell([90.0, 100.0])])
+        for attack, method, coarse in [
+            ("a", "nested", 2.0),
+            ("a", "end-to-end", 3.0),
+            ("b", "nested", 9.0),
+            ("b", "end-to-end", 5.0),
+        ]
+    ]
+    attacked = Result("table4", "Table 4", [1, 2], ["coarse", "rows broken"], rows)
+    assert answer({"table4": attacked}).splitlines()[-4:] == [
+        "| against | coarse |",
+        "|---|---|",
+        "| a, end-to-end | **-1.0 ± 0.0** |",
+        "| b, end-to-end | **+4.0 ± 0.0** |",
+    ]
 
 
 def test_one_seed_is_sure_of_nothing() -> None:

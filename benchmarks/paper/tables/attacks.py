@@ -22,6 +22,7 @@ BROKEN = {
     ("saliency", "nested"): {"coarse": 82.2, "middle": 71.5},
     ("saliency", "end-to-end"): {"coarse": 27.4, "middle": 17.2},
 }
+ROWS_BROKEN = "rows broken"
 NOTES = [
     "Attacks of adversarial-robustness-toolbox on the calibrated, combined fine answer. Error rates count rows that "
     "are wrong without an attack. Table 3 and FGSM: 500 test rows of each seed, the same for both models; DeepFool "
@@ -58,7 +59,7 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
         cells.append(Cell(percent([m["broken"] for m in measured])))
         rows.append(Row(f"{attack}, {method}", cells))
     title = "Table 4: MNIST, accuracy of coarser answers where an attack has made the fine one wrong"
-    return Result(name, title, seeds, ["coarse", "middle", "rows broken"], rows, runs, versions, NOTES)
+    return Result(name, title, seeds, ["coarse", "middle", ROWS_BROKEN], rows, runs, versions, NOTES)
 
 
 def _attacked(experiment: Experiment, workspace: Workspace) -> Any:
