@@ -45,6 +45,13 @@ def test_the_report_is_made_of_the_results() -> None:
             assert (ROOT / "docs" / "figures" / f"{picture}.png").stat().st_size < 150_000
 
 
+def test_the_results_were_made_with_the_options_that_the_commands_have_now() -> None:
+    for name, found in report.read_results(ROOT / "benchmarks" / "results").items():
+        for key, run in found.runs.items():
+            wanted = Experiment(*key.split("/"), seed=1).options("{data}")
+            assert run["options"] == " ".join(wanted), f"{name} has {key} of other options"
+
+
 @pytest.mark.usefixtures("digits")
 def test_trains_once_and_measures_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = ["--data", str(tmp_path), "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
