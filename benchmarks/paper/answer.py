@@ -10,7 +10,7 @@ from benchmarks.paper.tables.attacks import ROWS_BROKEN
 from benchmarks.paper.tables.budgets import DATASETS
 from benchmarks.paper.tables.comparison import COMPARISONS
 from benchmarks.paper.tables.specifications import specifications
-from benchmarks.paper.verdict import interval
+from benchmarks.paper.verdict import differences, interval
 
 PARTS = {"clean": "clean", "distortion_4": "distortion 4"}
 HOW = (
@@ -37,22 +37,20 @@ def answer(results: Mapping[str, Result]) -> str:
     return "\n\n".join(parts)
 
 
-def _answer(title: str, result: Result, differences: Table) -> list[str]:
+def _answer(title: str, result: Result, found: Table) -> list[str]:
     """Return a sentence and the table behind it."""
-    columns = list(next(iter(differences.values())))
+    columns = list(next(iter(found.values())))
     lines = ["| against | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
-    for baseline, row in differences.items():
+    for baseline, row in found.items():
         lines.append(f"| {baseline} | " + " | ".join(difference(row[column]) for column in columns) + " |")
     n = len(result.seeds)
     seeds = f"{n} seeds" if n > 1 else "1 seed, so nothing is sure"
-    return [f"**{title}** ({seeds}): {_counted(differences)}", "\n".join(lines)]
+    return [f"**{title}** ({seeds}): {_counted(found)}", "\n".join(lines)]
 
 
-def _counted(differences: Table) -> str:
+def _counted(found: Table) -> str:
     """Return how often nested is ahead or behind for sure, and where."""
-    intervals = {
-        f"{name}: {column}": interval(cell) for name, row in differences.items() for column, cell in row.items()
-    }
+    intervals = {f"{name}: {column}": interval(cell) for name, row in found.items() for column, cell in row.items()}
     ahead, behind = (
         _listed([c for c, (middle, half) in intervals.items() if sign * middle > half]) for sign in (1, -1)
     )
@@ -94,14 +92,18 @@ def _of_comparison(result: Result) -> Table:
 
 def _of_rows(result: Result) -> Table:
     """Return the differences of each row to the nested one of the same attack, if any, by column of accuracies."""
-    rows = {row.label.lower(): dict(zip(result.columns, row.cells, strict=True)) for row in result.rows}
+    rows = {
+        row.label.lower(): {
+            column: cell.accuracy
+            for column, cell in zip(result.columns, row.cells, strict=True)
+            if cell is not None and column != ROWS_BROKEN
+        }
+        for row in result.rows
+    }
     table: dict[str, dict[str, Sequence[float]]] = {}
     for label, baseline in rows.items():
         *attack, method = label.split(", ")
         if method != "nested":
-            for column, ours in rows[", ".join([*attack, "nested"])].items():
-                theirs = baseline[column]
-                if column != ROWS_BROKEN and ours is not None and theirs is not None:
-                    pairs = zip(ours.accuracy, theirs.accuracy, strict=True)
-                    table.setdefault(label, {})[column] = [a - b for a, b in pairs]
+            nested = rows[", ".join([*attack, "nested"])]
+            table[label] = {column: differences(nested[column], theirs) for column, theirs in baseline.items()}
     return table

@@ -31,17 +31,17 @@ def verdict(cell: Cell, least_spread: float = 0.5) -> str:
     return f"{found} / {words[compared(gaps, -abs(cell.paper[1] - cell.paper[0]), least_spread)]}"
 
 
-def paired(ours: Sequence[float], baseline: Sequence[float]) -> tuple[float, float]:
-    """Return the :func:`interval` of the differences seed by seed."""
-    return interval([a - b for a, b in zip(ours, baseline, strict=True)])
+def differences(ours: Sequence[float], baseline: Sequence[float]) -> list[float]:
+    """Return ours minus the baseline's, seed by seed."""
+    return [a - b for a, b in zip(ours, baseline, strict=True)]
 
 
-def interval(differences: Sequence[float]) -> tuple[float, float]:
+def interval(values: Sequence[float]) -> tuple[float, float]:
     """Return the mean over seeds and the half-width of its 95 % t-interval; infinite for one seed."""
     from scipy.stats import t
 
-    n = len(differences)
+    n = len(values)
     if n < 2:
-        return statistics.mean(differences), float("inf")
-    half = float(t.ppf(0.975, n - 1)) * statistics.stdev(differences) / n**0.5
-    return statistics.mean(differences), half
+        return statistics.mean(values), float("inf")
+    half = float(t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
+    return statistics.mean(values), half

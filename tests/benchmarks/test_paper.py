@@ -152,10 +152,10 @@ def test_verdicts_by_hand() -> None:
 def test_the_paired_interval_is_that_of_the_t_test() -> None:
     rng = np.random.default_rng(0)
     ours, baseline = rng.normal(1, 1, 6), rng.normal(0, 1, 6)
-    middle, half = verdict.paired(ours.tolist(), baseline.tolist())
+    middle, half = verdict.interval(verdict.differences(ours.tolist(), baseline.tolist()))
     low, high = ttest_rel(ours, baseline).confidence_interval(0.95)
     assert (middle - half, middle + half) == pytest.approx((low, high))
-    assert verdict.paired([1.0], [3.0]) == (-2.0, math.inf)
+    assert verdict.interval(verdict.differences([1.0], [3.0])) == (-2.0, math.inf)
 
 
 def result(name: str = "table6", **values: Any) -> Result:
