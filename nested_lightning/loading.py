@@ -6,10 +6,10 @@ from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace, set_parsing_settings
 
-from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
+from nested_lightning.checkpoints.allowlist import refuse_foreign
+from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.errors import CheckpointError, ConfigurationError, NestedLightningError, mistake_behind
-from nested_lightning.foreign import refuse_foreign
 from nested_lightning.module import NestedLightningModule
 
 

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from nested_lightning.calibration import log_probabilities
-from nested_lightning.combination import CombinationRule, consistent_path, get_combination
 from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
-from nested_lightning.losses import Criterion, inverse_frequency_weights, nested_loss
+from nested_lightning.functional.calibration import log_probabilities
+from nested_lightning.functional.combination import CombinationRule, consistent_path, get_combination
+from nested_lightning.functional.losses import Criterion, inverse_frequency_weights, nested_loss
 from nested_lightning.metrics import NestedMetrics
+from nested_lightning.metrics.running_mean import RunningMean
 from nested_lightning.models import DenseBottleneck, NestedNetwork
-from nested_lightning.plain import keep_plain, not_plain
 from nested_lightning.prediction import Prediction as Prediction
-from nested_lightning.running_mean import RunningMean
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.utils.hparams import keep_plain, not_plain
 
 Batch = tuple[Tensor, Tensor]
 
@@ -41,13 +41,13 @@ class NestedLightningModule(L.LightningModule):
         feature_channels: channels of the backbone's features where it has no ``out_channels`` to tell them.
         optimizer: builds the optimizer of a stage from the parameters that train in it.
         combination: how the levels' probabilities become one answer: a name of
-            ``nested_lightning.combination.COMBINATIONS`` or a function. ``nested`` is Eq. 2.
+            ``nested_lightning.functional.combination.COMBINATIONS`` or a function. ``nested`` is Eq. 2.
         loss_weights: the alphas of Sec. 4.3, one per level. None: inversely proportional to the training rows
             known at each level where the data module counts them, else 1.
         label_smoothing: the part of a label that is spread evenly over the level's classes, against overconfidence
             where labels are few.
-        criterion: a loss to use instead of :func:`~nested_lightning.losses.nested_loss`, such as
-            ``nested_lightning.losses.marginal_loss``; it then decides alone, without weights and smoothing.
+        criterion: a loss to use instead of :func:`~nested_lightning.functional.nested_loss`, such as
+            ``nested_lightning.functional.marginal_loss``; it then decides alone, without weights and smoothing.
         threshold: an answer ends before the first level whose confidence is below it.
 
     Raises:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
-    from killed_run import Server
+    from helpers.killed_run import Server
 
 # A hub id must fail at once, and no test may depend on the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -36,7 +36,7 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def server() -> "Iterator[Server]":
     """Runs the command line in processes of their own."""
-    from killed_run import Server  # imports datasets, which looks at the environment once
+    from helpers.killed_run import Server  # imports datasets, which looks at the environment once
 
     with Server() as running:
         yield running

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from commands import SHORT, run
+from helpers.commands import SHORT, run
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
 from nested_lightning.errors import CheckpointError, ConfigurationError

@@ -2,16 +2,16 @@ import math
 
 import pytest
 import torch
+from helpers.toy import TAXONOMY, Recorder, backbone, loader, rows, toy_module, toy_trainer
 from torch import nn
 from torch.optim import SGD, Adam
 from torch.utils.data import DataLoader, TensorDataset
-from toy import TAXONOMY, Recorder, backbone, loader, rows, toy_module, toy_trainer
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule, Taxonomy
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, TemperatureScaling
-from nested_lightning.cli import main
-from nested_lightning.combination import independent, nested, sum_up
+from nested_lightning.cli.main import main
 from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
+from nested_lightning.functional.combination import independent, nested, sum_up
 from nested_lightning.models import ConvBottleneck, UNetEncoder
 
 

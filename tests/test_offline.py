@@ -9,8 +9,8 @@ from typing import Any
 
 import datasets
 import pytest
-from commands import SHORT, digits, run, write_rows
-from network import NetworkUsedError, no_network
+from helpers.commands import SHORT, digits, run, write_rows
+from helpers.network import NetworkUsedError, no_network
 
 from nested_lightning.data.sources import open_source
 

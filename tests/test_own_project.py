@@ -4,10 +4,10 @@ import ast
 from importlib import import_module
 from pathlib import Path
 
-import own_project
 import pytest
 import torch
-from own_project import LEVELS, TREE
+from helpers import own_project
+from helpers.own_project import LEVELS, TREE
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import datasets
 import numpy as np
 import pytest
 import yaml
-from commands import SHORT, run
+from helpers.commands import SHORT, run
 from PIL import Image
 
 from nested_lightning import HierarchicalDataModule, Taxonomy, callbacks

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from commands import SHORT, run
+from helpers.commands import SHORT, run
 from PIL import Image
 
-from nested_lightning.resources import shipped
 from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.utils.resources import shipped
 
 RECIPES = sorted(name for name in shipped() if name.startswith("recipes/") and name.count("/") == 1)
 OVERLAYS = sorted(name for name in shipped() if name.startswith("recipes/variants/"))

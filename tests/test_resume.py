@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from killed_run import SMALL_RUN, Server
+from helpers.killed_run import SMALL_RUN, Server
 
 CASCADE = "nested_lightning.callbacks.CascadeTraining"
 FIT = ["fit", *SMALL_RUN, "--data.batch_size=16"]
@@ -39,7 +39,7 @@ class Run:
 
 def kill(call: str, count: int) -> list[str]:
     option = "--trainer.callbacks"
-    return [f"{option}+=killed_run.Kill", f"{option}.call={call}", f"{option}.count={count}"]
+    return [f"{option}+=helpers.killed_run.Kill", f"{option}.call={call}", f"{option}.count={count}"]
 
 
 def place(checkpoint) -> tuple[int, int, int]:

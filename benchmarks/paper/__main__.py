@@ -12,8 +12,8 @@ from benchmarks.paper.figures import save
 from benchmarks.paper.markdown import table
 from benchmarks.paper.report import write_report
 from benchmarks.paper.training import Workspace, complete, write
+from nested_lightning.cli.output import quietly
 from nested_lightning.errors import NestedLightningError
-from nested_lightning.quiet import quietly
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,9 +6,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
+from benchmarks.paper.art_attacks import AttackMethod, attack
+from benchmarks.paper.minimal_fgsm import epsilon_at_error_rates, minimal_fgsm
 from nested_lightning import NestedLightningModule
-from nested_lightning.robustness.attacks import AttackMethod, attack
-from nested_lightning.robustness.minimal import epsilon_at_error_rates, minimal_fgsm
 
 ERROR_RATES = (0.05, 0.1, 0.15, 0.3)
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from benchmarks.paper.training import write
 from nested_lightning import NestedLightningModule
-from nested_lightning.combination import COMBINATIONS, CombinationRule
+from nested_lightning.functional.combination import COMBINATIONS, CombinationRule
 from nested_lightning.loading import load_run
 from nested_lightning.metrics import NestedMetrics
-from nested_lightning.resources import shipped
+from nested_lightning.utils.resources import shipped
 
 CLEAN = "clean"
 DISTORTIONS = yaml.safe_load(shipped()["recipes/evaluation/distortions.yaml"].read_text())["data"]["distortions"]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from benchmarks.paper.mine import mutual_information
 from nested_lightning import NestedLightningModule
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.information import mutual_information
 
 POOLED = 2
 """Height and width to which every map is averaged; the paper pools, too, but does not say how far."""
@@ -33,7 +33,7 @@ def evaluate_information(
 
     Returns:
         ``FG`` and ``FH``, each with ``nats``, ``steps`` and ``history`` as
-        :class:`~nested_lightning.information.InformationEstimate` has them; ``delta`` in nats; ``rows`` and ``pooled``.
+        :class:`~benchmarks.paper.mine.InformationEstimate` has them; ``delta`` in nats; ``rows`` and ``pooled``.
 
     Raises:
         ConfigurationError: a feature is no map.

@@ -15,8 +15,8 @@ from benchmarks.peers.fitted import Fitted
 from benchmarks.peers.networks import answers_of_run
 from benchmarks.peers.rows import Problem, open_problem
 from benchmarks.peers.table import LEGEND, figures, markdown
+from nested_lightning.cli.output import quietly
 from nested_lightning.errors import NestedLightningError
-from nested_lightning.quiet import quietly
 
 # What share their fitting stand together.
 METHODS: dict[str, Callable[[Problem], dict[str, Fitted]]] = {

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.peers.rows import Indices
-from nested_lightning.cli import main
+from nested_lightning.cli.main import main
 from nested_lightning.data.sources import Table
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.taxonomy import Taxonomy

@@ -8,9 +8,9 @@ from nested_lightning.callbacks.predictions import PredictionWriter
 from nested_lightning.callbacks.progress import StageProgress
 from nested_lightning.callbacks.rejection import RejectionFineTuning
 from nested_lightning.callbacks.report import Report
-from nested_lightning.callbacks.stage_weights import StageWeights
+from nested_lightning.callbacks.stage_checkpoint import StageWeights
 from nested_lightning.callbacks.temperature import TemperatureScaling
-from nested_lightning.callbacks.wandb_run import WandbRun
+from nested_lightning.callbacks.wandb import WandbRun
 from nested_lightning.callbacks.word_vectors import WordVectors
 
 __all__ = [

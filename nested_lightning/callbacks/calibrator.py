@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
-from nested_lightning.callbacks.outputs import (
+from nested_lightning.callbacks.evaluation import (
     Measured,
     Outputs,
     has_validation,

@@ -8,13 +8,13 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from nested_lightning.callbacks.outputs import has_validation
-from nested_lightning.callbacks.plan import PlannedStage, plan_stages
-from nested_lightning.callbacks.reseed import reseed
+from nested_lightning.callbacks.evaluation import has_validation
+from nested_lightning.callbacks.schedule import PlannedStage, plan_stages
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import NestedLightningModule, as_nested
-from nested_lightning.sharding import load_weights, whole
 from nested_lightning.stage import Stage, StageData
+from nested_lightning.strategies.sharding import load_weights, whole
+from nested_lightning.utils.reseed import reseed
 
 
 class CascadeTraining(Callback):

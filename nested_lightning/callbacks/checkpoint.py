@@ -1,27 +1,19 @@
 """The checkpoints of a run: ``last.ckpt`` to go on from at any time, ``final.ckpt`` when everything is done."""
 
 import os
-import zipfile
-import zlib
-from contextlib import suppress
-from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import lightning as L
-import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.callbacks.ending import EndRequests
 from nested_lightning.callbacks.interruption import Interruption
+from nested_lightning.callbacks.signals import EndRequests
 from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.module import as_nested
-from nested_lightning.provenance import provenance
-from nested_lightning.writing import disk_of
+from nested_lightning.utils.provenance import provenance
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -33,8 +25,8 @@ class RunCheckpoint(ModelCheckpoint):
     end training after the step or the validation that they fall into, with ``last.ckpt`` written. A second Ctrl-C ends
     it at once, and so does the first with several processes; on SIGTERM calibration is completed.
 
-    Every checkpoint has the run's :func:`~nested_lightning.provenance.provenance`, and every logger is given it as a
-    hyperparameter.
+    Every checkpoint has the run's :func:`~nested_lightning.utils.provenance.provenance`, and every logger is given it
+    as a hyperparameter.
 
     Args:
         every_n_steps: optimizer steps between two ``last.ckpt`` within an epoch.
@@ -134,70 +126,3 @@ class RunCheckpoint(ModelCheckpoint):
     def _save(self, trainer: L.Trainer, name: str) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.save_checkpoint(os.path.join(str(self.dirpath), name), weights_only=False)
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint beside its target and rename it, so that a kill leaves the previous one whole.
-
-    Raises:
-        CheckpointError: a checkpoint cannot be written, is missing, or cannot be read.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        target = Path(path)
-        beside = target.with_name(f"{target.name}.tmp")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(beside, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, target)
-        except (OSError, RuntimeError) as error:
-            with suppress(OSError):
-                beside.unlink()
-            # Torch hides what the file system said behind a message about its archive.
-            reason = error.__context__ or error
-            raise CheckpointError(
-                f"{target} could not be written ({reason}; {disk_of(target)}): free some space or choose another "
-                "--trainer.default_root_dir. A checkpoint written before is whole: go on from it with --ckpt_path last"
-            ) from error
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        if not os.path.isfile(path):
-            raise CheckpointError(
-                f"there is no checkpoint {os.fspath(path)!r}: give the path of a .ckpt file, such as "
-                "RUN/checkpoints/final.ckpt"
-            )
-        _refuse_damaged(path)
-        try:
-            # Whatever is asked for: a checkpoint is data, and what it holds is not to be run.
-            checkpoint: Any = super().load_checkpoint(path, map_location, weights_only=True)
-        except UnpicklingError as error:
-            raise CheckpointError(
-                f"{path} holds more than weights and plain values, which would be code to run: it was not loaded, and "
-                "nothing in it was run. Checkpoints of this package never do"
-            ) from error
-        except Exception as error:  # what torch raises depends on where the file stops being a checkpoint
-            raise _unreadable(path, type(error).__name__) from error
-        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-            raise CheckpointError(f"{path} is no checkpoint of a training run: it has no 'state_dict'")
-        return checkpoint
-
-
-def _refuse_damaged(path: Any) -> None:
-    """Compare a file with the sums of control in it, which torch does not; refuse what unpacks to more than it is."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            is_packed = sum(member.file_size for member in archive.infolist()) > os.path.getsize(path)
-            damaged = "a packed archive" if is_packed else archive.testzip()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
-        raise _unreadable(path, str(error)) from error
-    if damaged is not None:
-        raise _unreadable(path, damaged)
-
-
-def _unreadable(path: Any, reason: str) -> CheckpointError:
-    return CheckpointError(f"{path} cannot be read as a checkpoint ({reason}): it is damaged, or something else")

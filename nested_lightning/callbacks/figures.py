@@ -8,8 +8,8 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.seed import isolate_rng
 
+from nested_lightning.callbacks.evaluation import measure, run_network
 from nested_lightning.callbacks.final import Final
-from nested_lightning.callbacks.outputs import measure, run_network
 from nested_lightning.callbacks.pictures import write_drawings
 from nested_lightning.callbacks.report import reported_figures
 from nested_lightning.callbacks.samples import worst_samples
@@ -90,7 +90,7 @@ class Figures(Callback):
         with isolate_rng():  # training goes on as if nothing had been drawn
             measured = measure(module, run_network(trainer, module, trainer.val_dataloaders, up_to=level))
         if trainer.is_global_zero:
-            from nested_lightning.figures import of_run
+            from nested_lightning.callbacks import run_figures as of_run
 
             stage = of_run.level_name(level, module.taxonomy.levels[level])
             drawings = of_run.of_levels(measured.metrics, measured.answers, level + 1)
@@ -109,7 +109,7 @@ class Figures(Callback):
             self._draw_end(trainer, module, final)
 
     def _draw_end(self, trainer: L.Trainer, module: NestedLightningModule, final: Final) -> None:
-        from nested_lightning.figures import of_run
+        from nested_lightning.callbacks import run_figures as of_run
 
         levels, measured, before = module.taxonomy.levels, final.measured, final.measured_before
         assert measured is not None
@@ -127,7 +127,7 @@ class Figures(Callback):
         tests = tested_loaders(trainer, levels)
         if len(tests) < 2 or self.draw == "never" or not trainer.is_global_zero:
             return
-        from nested_lightning.figures import of_run
+        from nested_lightning.callbacks import run_figures as of_run
 
         folder = Path(trainer.default_root_dir) / "figures"
         write_json(folder / "distortions.json", {"levels": list(levels), "tests": tests})

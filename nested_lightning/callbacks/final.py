@@ -5,7 +5,7 @@ from typing import NamedTuple
 import lightning as L
 
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.callbacks.outputs import Measured, has_validation, measure, run_network, run_test, values_of
+from nested_lightning.callbacks.evaluation import Measured, has_validation, measure, run_network, run_test, values_of
 from nested_lightning.module import NestedLightningModule
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import lightning as L
 from lightning.pytorch.utilities import rank_zero_warn
 
-from nested_lightning.loggers import log_picture
+from nested_lightning.loggers.pictures import log_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

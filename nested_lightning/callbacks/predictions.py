@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import Prediction, as_nested
 from nested_lightning.taxonomy import Taxonomy
-from nested_lightning.writing import replacing
+from nested_lightning.utils.files import replacing
 
 
 class PredictionWriter(BasePredictionWriter):

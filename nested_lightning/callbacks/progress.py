@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from nested_lightning.callbacks.cascade import cascade_of
 from nested_lightning.module import as_nested
-from nested_lightning.terminal import duration, on_terminal
+from nested_lightning.utils.console import duration, on_terminal
 
 T = TypeVar("T")
 

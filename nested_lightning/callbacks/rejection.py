@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from nested_lightning.calibration import rejection_count, sample_rejection
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.callbacks.outputs import Outputs, run_network, tracked
-from nested_lightning.data.randomness import run_seed
+from nested_lightning.callbacks.evaluation import Outputs, run_network, tracked
 from nested_lightning.errors import CalibrationError
+from nested_lightning.functional.calibration import rejection_count, sample_rejection
 from nested_lightning.models import BottleneckHead
 from nested_lightning.module import NestedLightningModule
+from nested_lightning.utils.random import run_seed
 
 
 class RejectionFineTuning(Calibrator):

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from nested_lightning.callbacks.outputs import Measured
-from nested_lightning.data.shown import shown
+from nested_lightning.callbacks.evaluation import Measured
+from nested_lightning.callbacks.shown import shown
 from nested_lightning.taxonomy import Taxonomy
 
 if TYPE_CHECKING:

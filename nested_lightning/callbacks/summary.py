@@ -12,8 +12,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from nested_lightning.callbacks.final import Final
 from nested_lightning.errors import WriteError
 from nested_lightning.module import NestedLightningModule
-from nested_lightning.provenance import provenance
-from nested_lightning.writing import replacing
+from nested_lightning.utils.files import replacing
+from nested_lightning.utils.provenance import provenance
 
 FILE = "summary.json"
 

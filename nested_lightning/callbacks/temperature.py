@@ -6,10 +6,10 @@ from typing import Literal
 import lightning as L
 from torch import Tensor
 
-from nested_lightning.calibration import fit_temperature, log_probabilities
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.callbacks.outputs import Outputs, tracked
+from nested_lightning.callbacks.evaluation import Outputs, tracked
 from nested_lightning.errors import CalibrationError
+from nested_lightning.functional.calibration import fit_temperature, log_probabilities
 from nested_lightning.module import NestedLightningModule
 
 

@@ -12,7 +12,10 @@ from torch.utils.data import DataLoader
 
 from nested_lightning.data.checks import height_and_width, refuse_taken_names, within
 from nested_lightning.data.labelled import LabelledSource
-from nested_lightning.data.loaders import (
+from nested_lightning.data.partition import Partition, depths
+from nested_lightning.data.parts import Parts
+from nested_lightning.data.reader import Inputs
+from nested_lightning.data.samplers import (
     Batch,
     RankSampler,
     StageLoader,
@@ -20,16 +23,13 @@ from nested_lightning.data.loaders import (
     TensorRows,
     make_loader,
 )
-from nested_lightning.data.partition import Partition, depths
-from nested_lightning.data.parts import Parts
-from nested_lightning.data.randomness import run_seed
-from nested_lightning.data.reader import Inputs
 from nested_lightning.data.sources import Split
 from nested_lightning.data.vocabulary import PADDING, TextOptions, Vocabulary
 from nested_lightning.errors import CheckpointError
-from nested_lightning.plain import not_plain
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.utils.hparams import not_plain
+from nested_lightning.utils.random import run_seed
 
 
 class HierarchicalDataModule(L.LightningDataModule):
@@ -67,7 +67,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         augmentation: called with each float training input by itself, before ``transform``; its random
             numbers must be torch's, as in torchvision v2.
         distortions: by name, transforms of one float image, such as
-            :class:`~nested_lightning.robustness.Turbulence`. Testing then goes over the test rows as they are and once
+            :class:`~nested_lightning.transforms.Turbulence`. Testing then goes over the test rows as they are and once
             more under each, logged under ``test/NAME/...``. The random numbers of a row depend on ``seed`` and its
             number alone, so that all distortions have the same.
         seed: of partition and order. None: that of ``seed_everything``, or 0.

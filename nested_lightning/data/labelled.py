@@ -11,8 +11,8 @@ from torch import Tensor
 from nested_lightning.data.labels import targets_of_leaf_column, targets_of_level_columns, taxonomy_of_columns
 from nested_lightning.data.sources import Split, open_source
 from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
-from nested_lightning.resources import resource
 from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.utils.resources import resource
 
 _LEAF_COLUMN = "label"
 _SPLIT_ORDER = ("train", "validation", "test", "predict")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nested_lightning.data.randomness import generator_from
 from nested_lightning.errors import BudgetError, DataError
+from nested_lightning.utils.random import generator_from
 
 
 @dataclass(frozen=True)

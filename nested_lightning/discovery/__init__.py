@@ -1,8 +1,8 @@
 """A taxonomy found in the confusions of a shallow classifier (Sec. D)."""
 
-from nested_lightning.discovery.classifier import confusion
+from nested_lightning.discovery.affinity import normalised, off_diagonal_masses
+from nested_lightning.discovery.confusion import confusion
 from nested_lightning.discovery.discover import Discovery, discover, level_names
-from nested_lightning.discovery.masses import normalised, off_diagonal_masses
 from nested_lightning.discovery.rows import labelled_rows
 
 __all__ = [

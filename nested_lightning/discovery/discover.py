@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nested_lightning.discovery.groups import split
-from nested_lightning.discovery.masses import affinity, off_diagonal_masses
+from nested_lightning.discovery.affinity import affinity, off_diagonal_masses
+from nested_lightning.discovery.grouping import split
 from nested_lightning.errors import ConfigurationError, DataError
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.taxonomy.build import numbered_levels
@@ -25,7 +25,7 @@ class Discovery:
         matrix: the confusion matrix in this order, ``[n, n]``: row = label, column = answer.
         sizes: number of labels in each group, for every level but the finest.
         masses: per level the share of rows answered with another group; see
-            :func:`~nested_lightning.discovery.masses.off_diagonal_masses`.
+            :func:`~nested_lightning.discovery.affinity.off_diagonal_masses`.
     """
 
     taxonomy: Taxonomy

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from nested_lightning.figures.style import BLUE, ORANGE, SMALL, Drawn, describe, new_axes
-from nested_lightning.metrics.risk_coverage import BINS, LIMIT
+from nested_lightning.functional.selective import BINS, LIMIT
 
 _PERCENT = (0.1, 1, 10, 50, 90, 99, 99.9, 99.99, 99.999)
 _FINE = (1, 2, 5, 10, 20, 30, 50, 70, 80, 90, 95, 98, 99)
@@ -20,7 +20,7 @@ def confidence_histogram(counts: Tensor, ax: Axes | None = None) -> Drawn:
     answers are few. What lies beyond 0.1 % or 99.999 % is in the outermost bars.
 
     Args:
-        counts: ``LongTensor[BINS, 2]`` from :func:`nested_lightning.metrics.risk_coverage.risk_histogram`.
+        counts: ``LongTensor[BINS, 2]`` from :func:`nested_lightning.functional.selective.risk_histogram`.
         ax: axes to draw on; None: those of a new figure.
 
     Returns:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 
-from nested_lightning.discovery.masses import normalised
+from nested_lightning.discovery.affinity import normalised
 from nested_lightning.errors import DataError
 from nested_lightning.figures.style import ORANGE, Drawn, new_axes, plain
 

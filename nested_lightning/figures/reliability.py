@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from nested_lightning.figures.style import BLUE, ORANGE, SMALL, Drawn, describe, new_axes
-from nested_lightning.metrics.functional import ece_of
+from nested_lightning.functional.reliability import ece_of
 
 
 def reliability_diagram(bins: Tensor, ax: Axes | None = None) -> Drawn:
@@ -13,7 +13,7 @@ def reliability_diagram(bins: Tensor, ax: Axes | None = None) -> Drawn:
     Bars below the diagonal are overconfident, bars above it underconfident.
 
     Args:
-        bins: ``[n, 3]`` from :func:`nested_lightning.metrics.functional.reliability_bins`.
+        bins: ``[n, 3]`` from :func:`nested_lightning.functional.reliability.reliability_bins`.
         ax: axes to draw on; None: those of a new figure.
 
     Returns:

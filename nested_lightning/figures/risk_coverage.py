@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from nested_lightning.figures.style import SMALL, Drawn, describe, look, new_axes, plain
-from nested_lightning.metrics.risk_coverage import area_of
+from nested_lightning.functional.selective import area_of
 
 
 def risk_coverage_diagram(counts: Mapping[str, Tensor], ax: Axes | None = None) -> Drawn:
@@ -14,7 +14,7 @@ def risk_coverage_diagram(counts: Mapping[str, Tensor], ax: Axes | None = None) 
 
     Args:
         counts: by name, such as that of a level, ``LongTensor[n, 2]`` from
-            :func:`nested_lightning.metrics.risk_coverage.risk_histogram`; without an answer there is no line.
+            :func:`nested_lightning.functional.selective.risk_histogram`; without an answer there is no line.
         ax: axes to draw on; None: those of a new figure.
 
     Returns:

@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-from nested_lightning.metrics.functional import accuracy_of
+from nested_lightning.functional.reliability import accuracy_of
 from nested_lightning.metrics.level import LevelMetric
 
 
 class LevelAccuracy(LevelMetric):
     """Share of the known rows whose most probable class is the right one; nan when no row was known.
 
-    Functional form: :func:`nested_lightning.metrics.functional.level_accuracy`.
+    Functional form: :func:`nested_lightning.functional.reliability.level_accuracy`.
 
     Example:
         >>> import torch

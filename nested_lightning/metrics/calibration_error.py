@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nested_lightning.metrics.functional import ece_of
+from nested_lightning.functional.reliability import ece_of
 from nested_lightning.metrics.level import LevelMetric
 
 
@@ -13,7 +13,7 @@ class LevelECE(LevelMetric):
     """Expected calibration error over the known rows (Sec. 4.4); nan when no row was known.
 
     The last bin is closed, so a confidence of exactly 1 counts in it. Functional form:
-    :func:`nested_lightning.metrics.functional.level_ece`.
+    :func:`nested_lightning.functional.reliability.level_ece`.
 
     Args:
         bins: number of bins of equal width.

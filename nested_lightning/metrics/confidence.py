@@ -2,14 +2,14 @@
 
 from torch import Tensor
 
-from nested_lightning.metrics.functional import confidence_of
+from nested_lightning.functional.reliability import confidence_of
 from nested_lightning.metrics.level import LevelMetric
 
 
 class LevelConfidence(LevelMetric):
     """Mean of the highest probability over the known rows; nan when no row was known.
 
-    Functional form: :func:`nested_lightning.metrics.functional.level_confidence`.
+    Functional form: :func:`nested_lightning.functional.reliability.level_confidence`.
 
     Example:
         >>> import torch

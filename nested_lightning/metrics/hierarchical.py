@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from nested_lightning.metrics.functional import ACCUMULATOR
+from nested_lightning.functional.reliability import ACCUMULATOR
 from nested_lightning.metrics.path import PathMetric, check_paths
 
 

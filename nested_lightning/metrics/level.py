@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.metrics.functional import ACCUMULATOR, reliability_bins
+from nested_lightning.functional.reliability import ACCUMULATOR, reliability_bins
 
 
 class LevelMetric(Metric):

@@ -8,17 +8,17 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from nested_lightning.errors import ConfigurationError, DataError
-from nested_lightning.metrics.functional import (
+from nested_lightning.functional.path import node_confidences
+from nested_lightning.functional.reliability import (
     ACCUMULATOR,
     accuracy_of,
     confidence_of,
     ece_of,
     reliability_bins,
 )
+from nested_lightning.functional.selective import BINS, area_of, risk_histogram
 from nested_lightning.metrics.hierarchical import shared_nodes
-from nested_lightning.metrics.node_confidence import node_confidences
 from nested_lightning.metrics.path import broken_paths, right_paths
-from nested_lightning.metrics.risk_coverage import BINS, area_of, risk_histogram
 from nested_lightning.metrics.tree_distance import wrong_distances
 from nested_lightning.taxonomy import Taxonomy
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from nested_lightning.errors import DataError
-from nested_lightning.metrics.functional import ACCUMULATOR
+from nested_lightning.functional.reliability import ACCUMULATOR
 
 
 def right_paths(predictions: Tensor, target: Tensor) -> Tensor:

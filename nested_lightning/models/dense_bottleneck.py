@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.models.dense import DenseBlock
+from nested_lightning.models.densenet import DenseBlock
 from nested_lightning.models.layers import BatchNorm2d
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from nested_lightning.errors import TaxonomyError
-from nested_lightning.taxonomy import build, files
+from nested_lightning.taxonomy import build
+from nested_lightning.taxonomy import yaml as files
 from nested_lightning.taxonomy.tree import Path, Tree
 
 __all__ = ["Path", "Taxonomy"]

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from attacked import attacked_network
-from toy import TAXONOMY
+from helpers.attacked import attacked_network
+from helpers.toy import TAXONOMY
 
-from nested_lightning.robustness import attack, minimal_fgsm
+from benchmarks.paper.art_attacks import attack
+from benchmarks.paper.minimal_fgsm import minimal_fgsm
 
 
 @pytest.fixture

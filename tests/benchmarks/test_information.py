@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.toy import TAXONOMY, toy_module
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
-from toy import TAXONOMY, toy_module
 
 from benchmarks.paper import information
 from benchmarks.paper.figures.embeddings import draw_embeddings

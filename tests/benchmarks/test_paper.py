@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from commands import SHORT
+from helpers.commands import SHORT
 from scipy.stats import ttest_rel
 
 from benchmarks.paper import __main__ as command
@@ -19,7 +19,7 @@ from benchmarks.paper.commands import COMMANDS
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.result import Cell, Result, Row
 from benchmarks.paper.training import RunError, Workspace
-from nested_lightning.run_cli import NestedCLI
+from nested_lightning.cli.lightning_cli import NestedCLI
 
 ROOT = Path(__file__).parents[2]
 DIGITS: Any = {
@@ -134,7 +134,7 @@ def test_the_command_line_takes_the_options(dataset: str, variant: str, monkeypa
     sources: list[Any] = []
     monkeypatch.setattr(NestedCLI, "instantiate_classes", lambda self: sources.append(self.config.fit.data.source))
     monkeypatch.setattr(NestedCLI, "_run_subcommand", lambda self, name: None)
-    from nested_lightning.cli import main
+    from nested_lightning.cli.main import main
 
     main(["fit", *Experiment(dataset, variant, 1).options("DATA")])
     assert len(sources) == 1 and "DATA/" in str(sources[0])

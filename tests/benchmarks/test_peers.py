@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from commands import SHORT, run
+from helpers.commands import SHORT, run
 from hiclass import LocalClassifierPerParentNode
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC

@@ -3,15 +3,15 @@ import math
 import lightning as L
 import pytest
 import torch
+from helpers.toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
-from toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 
-from nested_lightning.calibration import fit_temperature, log_probabilities, sample_rejection
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, TemperatureScaling
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.combination import nested
 from nested_lightning.errors import CalibrationError
-from nested_lightning.metrics.functional import level_accuracy, level_confidence, level_ece
+from nested_lightning.functional.calibration import fit_temperature, log_probabilities, sample_rejection
+from nested_lightning.functional.combination import nested
+from nested_lightning.functional.reliability import level_accuracy, level_confidence, level_ece
 
 TRAIN, VALIDATION = loader(128, seed=2), loader(128, seed=3)
 

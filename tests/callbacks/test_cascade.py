@@ -1,10 +1,10 @@
 import pytest
 import torch
+from helpers.toy import backbone, loader, toy_module, toy_trainer
+from helpers.witnesses import Diary, Scripted, copy_of, fit, same, uneven
 from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.optim import SGD
-from toy import backbone, loader, toy_module, toy_trainer
-from witnesses import Diary, Scripted, copy_of, fit, same, uneven
 
 from nested_lightning.callbacks import CascadeTraining
 from nested_lightning.errors import DataError

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.toy import loader, toy_module, toy_trainer
+from helpers.witnesses import Scripted, copy_of, fit, same, uneven
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
-from toy import loader, toy_module, toy_trainer
-from witnesses import Scripted, copy_of, fit, same, uneven
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, TemperatureScaling

@@ -3,12 +3,12 @@ import signal
 
 import pytest
 import torch
+from helpers.toy import loader, toy_module, toy_trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
-from toy import loader, toy_module, toy_trainer
 
 from nested_lightning.callbacks import CascadeTraining, RunCheckpoint, TemperatureScaling
-from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
+from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.errors import CheckpointError, ConfigurationError
 
 SAVED = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from commands import digits, run
+from helpers.commands import digits, run
+from helpers.toy import TAXONOMY, loader, toy_module, toy_trainer
+from helpers.witnesses import copy_of, same
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
-from toy import TAXONOMY, loader, toy_module, toy_trainer
-from witnesses import copy_of, same
 
 from nested_lightning.callbacks import (
     CascadeTraining,
@@ -23,10 +23,10 @@ from nested_lightning.callbacks import (
     RunCheckpoint,
     TemperatureScaling,
 )
-from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
-from nested_lightning.callbacks.outputs import measure, run_network
+from nested_lightning.callbacks.evaluation import measure, run_network
 from nested_lightning.callbacks.samples import worst_samples
-from nested_lightning.data.loaders import TensorRows
+from nested_lightning.checkpoints.io import AtomicCheckpointIO
+from nested_lightning.data.samplers import TensorRows
 from nested_lightning.errors import ConfigurationError
 
 LEVELS = ["reliability", "confusion-1-kind", "confusion-2-group", "confusion-3-leaf"]
@@ -175,7 +175,7 @@ def test_a_figure_that_fails_ends_nothing(tmp_path, monkeypatch):
     def failing(*args):
         raise ValueError("no such thing")
 
-    of_run = "nested_lightning.figures.of_run"
+    of_run = "nested_lightning.callbacks.run_figures"
     monkeypatch.setattr(f"{of_run}.confusion_by_taxonomy", failing)
     for name in ("of_answers", "of_training"):
         monkeypatch.setattr(f"{of_run}.{name}", lambda *args: iter([]))

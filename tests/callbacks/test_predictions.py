@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 from torch.utils.data import DataLoader
-from toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule, Prediction
 from nested_lightning.callbacks import PredictionWriter
 from nested_lightning.callbacks.predictions import prediction_columns
-from nested_lightning.cli import main
+from nested_lightning.cli.main import main
 from nested_lightning.errors import ConfigurationError, NonFiniteError
 
 PER_LEVEL = ("{}", "{}_confidence", "{}_own", "{}_own_confidence")

@@ -6,12 +6,12 @@ import sys
 from types import SimpleNamespace
 
 import torch
-from commands import SHORT
-from toy import loader, toy_module, toy_trainer
+from helpers.commands import SHORT
+from helpers.toy import loader, toy_module, toy_trainer
 
-from nested_lightning import terminal
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, StageProgress, TemperatureScaling
-from nested_lightning.terminal import duration, on_terminal
+from nested_lightning.utils import console as terminal
+from nested_lightning.utils.console import duration, on_terminal
 
 FIT = ["fit", "--config=recipes/digits.yaml", *SHORT, "--trainer.accelerator=cpu"]
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 import torch
-from toy import TAXONOMY, Recorder, loader, toy_module, toy_trainer
+from helpers.toy import TAXONOMY, Recorder, loader, toy_module, toy_trainer
 
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, Report, TemperatureScaling
 from nested_lightning.metrics import NestedMetrics

@@ -7,8 +7,8 @@ import datasets
 import lightning as L
 import pytest
 import torch
+from helpers.toy import toy_trainer
 from torch import nn
-from toy import toy_trainer
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
 from nested_lightning.callbacks import WordVectors

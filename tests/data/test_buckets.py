@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nested_lightning.data.buckets import _BATCHES, near_lengths
-from nested_lightning.data.loaders import StageSampler
+from nested_lightning.data.samplers import StageSampler
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=400)
 

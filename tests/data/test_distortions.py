@@ -6,13 +6,13 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from commands import run
+from helpers.commands import run
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.robustness import Turbulence
+from nested_lightning.transforms import Turbulence
 
 DIGITS = "taxonomies/digits.yaml"
 

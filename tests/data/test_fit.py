@@ -8,7 +8,7 @@ import lightning as L
 import pytest
 import torch
 from faults.runs import Run
-from killed_run import Server
+from helpers.killed_run import Server
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -160,7 +160,7 @@ def test_two_processes(server: Server, tmp_path: Path) -> None:
     another test would wait for it forever.
     """
     options = ["--data.budgets=[96,64,40]", "--data.validation=201", "--data.eval_batch_size=50"]
-    options += ["--cascade.max_epochs=1", "--trainer.callbacks+=rows_seen.RowsSeen"]
+    options += ["--cascade.max_epochs=1", "--trainer.callbacks+=helpers.rows_seen.RowsSeen"]
     Run(server, tmp_path, *options, processes=2).finish()
     for rank in range(2):
         seen = torch.load(tmp_path / f"rows-{rank}.pt", weights_only=True)

@@ -7,8 +7,8 @@ import datasets
 import lightning as L
 import pytest
 import torch
+from helpers.toy import toy_trainer
 from torch import Tensor, nn
-from toy import toy_trainer
 
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.data.vocabulary import TextOptions

@@ -10,7 +10,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from nested_lightning.discovery import confusion, labelled_rows
-from nested_lightning.discovery.classifier import bag_of_words, features
+from nested_lightning.discovery.confusion import bag_of_words, features
 from nested_lightning.errors import ConfigurationError, DataError
 
 

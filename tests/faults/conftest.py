@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from faults.runs import Run, same
-from killed_run import Server
+from helpers.killed_run import Server
 
 
 class Whole(NamedTuple):

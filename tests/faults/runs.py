@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from killed_run import SMALL_RUN, Server
+from helpers.killed_run import SMALL_RUN, Server
 
 OPTIONS = [*SMALL_RUN, "--figures.draw=never"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from faults.conftest import Whole
 from faults.runs import Moment, Run, same
-from killed_run import Server
+from helpers.killed_run import Server
 
 pytestmark = pytest.mark.slow
 

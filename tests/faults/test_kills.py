@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from faults.conftest import Whole
 from faults.runs import KINDS, Moment, Run, draw, kind_of, same
-from killed_run import Server
+from helpers.killed_run import Server
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from faults.conftest import Whole
 from faults.runs import COMMAND_ENVIRONMENT, Run, same
-from killed_run import Server, free_port
+from helpers.killed_run import Server, free_port
 
 pytestmark = pytest.mark.slow
 

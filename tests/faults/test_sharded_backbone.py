@@ -9,7 +9,7 @@ import pytest
 import torch
 from faults.conftest import Whole
 from faults.runs import COMMAND_ENVIRONMENT, Moment, Run, same
-from killed_run import Server, free_port
+from helpers.killed_run import Server, free_port
 
 pytestmark = pytest.mark.slow
 

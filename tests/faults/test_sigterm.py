@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from faults.conftest import Whole
 from faults.runs import COMMAND_ENVIRONMENT, Moment, Run, same
-from killed_run import Server
+from helpers.killed_run import Server
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 import pytest
-from killed_run import free_port
+from helpers.killed_run import free_port
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from faults.conftest import Whole
 from faults.runs import Moment, Run, same
-from killed_run import GRACE, Server
+from helpers.killed_run import GRACE, Server
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +53,7 @@ def test_the_same_as_one_process(server: Server, tmp_path: Path, options: list[s
 
 
 def test_equal_weights_after_every_stage(server: Server, tmp_path: Path) -> None:
-    run = Run(server, tmp_path / "run", "--trainer.callbacks+=toy.Fingerprint", processes=2)
+    run = Run(server, tmp_path / "run", "--trainer.callbacks+=helpers.toy.Fingerprint", processes=2)
     run.finish()
     ranks = [(run.folder / f"rank{rank}.txt").read_text().splitlines() for rank in (0, 1)]
     assert ranks[0] == ranks[1]

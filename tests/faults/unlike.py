@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import torch
+from helpers.toy import loader, toy_module, toy_trainer
 from torch import nn
-from toy import loader, toy_module, toy_trainer
 
-import nested_lightning.strategy  # noqa: F401  # makes its name known
+import nested_lightning.strategies.sharded_backbone  # noqa: F401  # makes its name known
 from nested_lightning.callbacks import CascadeTraining
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import torch
 from matplotlib.figure import Figure
 
 from nested_lightning import Taxonomy
+from nested_lightning.callbacks.run_figures import compared_distortions, level_name
 from nested_lightning.figures import (
     Sample,
     accuracy_timeline,
@@ -20,10 +21,9 @@ from nested_lightning.figures import (
     risk_coverage_diagram,
     samples_sheet,
 )
-from nested_lightning.figures.of_run import compared_distortions, level_name
 from nested_lightning.figures.png import rendered
 from nested_lightning.figures.style import look, panels, plain
-from nested_lightning.metrics.risk_coverage import risk_histogram
+from nested_lightning.functional.selective import risk_histogram
 
 
 def texts(ax) -> list[str]:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torchmetrics import MetricCollection
 
 from nested_lightning.errors import ConfigurationError, DataError
+from nested_lightning.functional.reliability import level_accuracy, level_confidence, level_ece
 from nested_lightning.metrics import LevelAccuracy, LevelConfidence, LevelECE
-from nested_lightning.metrics.functional import level_accuracy, level_confidence, level_ece
 
 PAIRS = [(LevelAccuracy, level_accuracy), (LevelConfidence, level_confidence), (LevelECE, level_ece)]
 METRICS = [metric for metric, _ in PAIRS]

@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nested_lightning.combination import consistent_path
 from nested_lightning.errors import ConfigurationError, DataError
+from nested_lightning.functional.combination import consistent_path
+from nested_lightning.functional.reliability import level_accuracy, level_confidence, level_ece
 from nested_lightning.metrics import (
     HierarchicalF1,
     HierarchicalPrecision,
@@ -22,7 +23,6 @@ from nested_lightning.metrics import (
     PathAURC,
     TreeDistance,
 )
-from nested_lightning.metrics.functional import level_accuracy, level_confidence, level_ece
 from nested_lightning.taxonomy import Taxonomy
 
 LEAVES = ["a/a.1/x", "a/a.1/y", "a/a.2/z", "b/b.1/x", "c"]

@@ -13,7 +13,7 @@ def draw_reliability(bins: Mapping[str, Mapping[str, Tensor]]) -> Figure:
 
     Args:
         bins: by title of the row, such as ``clean, before calibration``, and by level, coarse to fine:
-            ``[n, 3]`` from :func:`nested_lightning.metrics.functional.reliability_bins`.
+            ``[n, 3]`` from :func:`nested_lightning.functional.reliability.reliability_bins`.
     """
     figure = Figure(figsize=(9, 2.5 * len(bins) + 0.6), layout="constrained")
     heights = [1.0] * (len(bins) - 1) + [1.25]  # the last row has the axis labels and the legend

@@ -28,7 +28,7 @@ NOTES = [
     "are wrong without an attack. Table 3 and FGSM: 500 test rows of each seed, the same for both models; DeepFool "
     "and saliency map: 150 of them.",
     "A single FGSM step is a weak attack, and weaker on some models than on others: the ratio of two models' steps "
-    "says less than it seems. See docs/attacks.md.",
+    "says less than it seems. See benchmarks/paper/attacks.md.",
 ]
 
 

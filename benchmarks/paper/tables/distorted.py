@@ -6,7 +6,7 @@ from benchmarks.paper.figures.distortions import draw_distortions
 from benchmarks.paper.result import Result
 from benchmarks.paper.training import Workspace, versions
 from nested_lightning import HierarchicalDataModule
-from nested_lightning.robustness import Turbulence
+from nested_lightning.transforms import Turbulence
 
 
 def needs(name: str, seeds: list[int]) -> list[Experiment]:

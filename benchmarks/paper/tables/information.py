@@ -35,7 +35,7 @@ def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
     notes = [
         "F: behind the second pooling; H: coarsest bottleneck; G: next bottleneck; averaged to 2x2. Estimated on the "
         "half of the 5,000 test images that the estimator has not learned from. What the figures can say and cannot: "
-        "docs/information.md.",
+        "benchmarks/paper/information.md.",
     ]
     pictures = {name: draw_information(found)}
     return Result(name, title, seeds, columns, rows, runs, versions, notes, pictures=pictures, least_spread=0)

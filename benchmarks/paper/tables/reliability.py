@@ -9,7 +9,7 @@ from benchmarks.paper.figures.reliability import draw_reliability
 from benchmarks.paper.finished import opened, provenance
 from benchmarks.paper.result import Result
 from benchmarks.paper.training import Workspace
-from nested_lightning.metrics.functional import reliability_bins
+from nested_lightning.functional.reliability import reliability_bins
 
 PARTS = {"clean": "clean rows", "distortion_2": "distortion 2"}
 BINS = 15

@@ -10,7 +10,7 @@ from benchmarks.paper.result import Cell, Result, Row, percent
 from benchmarks.paper.training import Workspace, versions
 from nested_lightning import Taxonomy
 from nested_lightning.discovery import confusion, discover, labelled_rows
-from nested_lightning.discovery.masses import off_diagonal_masses
+from nested_lightning.discovery.affinity import off_diagonal_masses
 from nested_lightning.figures import plot_confusion
 
 ROOT = Path(__file__).parents[3]

@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, NamedTuple
 
 import pytest
-from commands import run
+from helpers.commands import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from commands import digits, run
 from faults.bulk.outcomes import attempt, bulk, ran, refused
 from faults.bulk.trees import mostly
+from helpers.commands import digits, run
 from hypothesis import strategies as st
 
-from nested_lightning.callbacks.checkpoint import AtomicCheckpointIO
+from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.errors import CheckpointError, NestedLightningError
 from nested_lightning.loading import load_run
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from commands import run
 from faults.bulk.outcomes import bulk, ran
 from faults.bulk.trees import few_names, mostly
+from helpers.commands import run
 from hypothesis import strategies as st
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 
 from nested_lightning import NestedLightningModule
 from nested_lightning.data import sources
-from nested_lightning.resources import shipped
+from nested_lightning.utils.resources import shipped
 
 RECIPES = {name: yaml.safe_load(path.read_text()) for name, path in shipped().items() if name.startswith("recipes/")}
 FEW: dict[str, Any] = {"source": "digits", "taxonomy": "taxonomies/digits.yaml", "validation": 0.2, "budgets": None}

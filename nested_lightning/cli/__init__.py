@@ -1,0 +1,1 @@
+"""The command ``lightning``: LightningCLI, and the commands ``taxonomy``, ``report``, ``dashboard`` and ``recipes``."""

@@ -1,5 +1,0 @@
-"""The command ``lightning taxonomy``: find, build, show and check a tree of labels."""
-
-from nested_lightning.taxonomy_command.command import taxonomy_command
-
-__all__ = ["taxonomy_command"]

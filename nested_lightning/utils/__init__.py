@@ -1,0 +1,1 @@
+"""Helpers that know nothing of labels or networks: files, random numbers, the terminal."""

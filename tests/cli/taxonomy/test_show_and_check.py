@@ -1,0 +1,148 @@
+"""``taxonomy show`` and ``taxonomy check``."""
+
+from pathlib import Path
+
+import datasets
+import pytest
+from helpers.commands import refused, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nested_lightning import Taxonomy
+from nested_lightning.cli.taxonomy.contradictions import columns_against_each_other, labels_against_taxonomy
+from nested_lightning.cli.taxonomy.labels import Cells
+from nested_lightning.data.sources import Table
+from nested_lightning.errors import TaxonomyError
+
+TREE = "levels: [kind, family, species]\ntree:\n  animal:\n    bird: [eagle, owl]\n    fish: [cod, perch]\n  stone:\n"
+LEVELS = ["kind", "family", "species"]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("animals.yaml").write_text(TREE)
+    return tmp_path
+
+
+def checked(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, list[str]]:
+    capsys.readouterr()
+    try:
+        run("taxonomy", "check", *args)
+    except SystemExit as end:
+        return int(str(end.code)), capsys.readouterr().out.splitlines()
+    return 0, capsys.readouterr().out.splitlines()
+
+
+def cells(rows: list[tuple[str | None, ...]], columns: list[str] = LEVELS) -> Cells:
+    table = Table("t", "train", datasets.Dataset.from_dict({"x": [0] * len(rows)}))
+    return Cells(tuple(columns), rows, [(table, row) for row in range(len(rows))])
+
+
+def test_show_prints_the_tree_with_its_sizes(capsys: pytest.CaptureFixture[str]) -> None:
+    run("taxonomy", "show", "animals.yaml")
+    assert capsys.readouterr().out == Taxonomy.from_yaml("animals.yaml").show() + "\n"
+
+
+def test_show_counts_the_rows_of_a_source(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rows.csv").write_text("label\nowl\nowl\nbird\nanimal\nstone\ncod\nanimal/fish\n")
+    run("taxonomy", "show", "animals.yaml", "--source", "rows.csv")
+    out = capsys.readouterr().out
+    assert "├── animal: 6 rows, 1 of them known no further\n" in out
+    assert "│   ├── bird: 3 rows, 1 of them known no further\n" in out
+    assert "│   │   └── owl: 2 rows\n" in out
+    assert "└── stone: 1 row\n" in out
+    assert "7 rows in train, 0 of them without a label" in out
+    assert "H(Y_i|Y_i+1)" in out and "the labels are strictly nested" in out
+
+
+def test_show_of_rows_known_at_one_level_only(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rows.csv").write_text("name,label\n1,animal\n2,\n")
+    run("taxonomy", "show", "animals.yaml", "--source", "rows.csv", "--label_columns", "label")
+    out = capsys.readouterr().out
+    assert "2 rows in train, 1 of them without a label" in out and "cannot be measured" in out
+
+
+def test_check_finds_every_contradiction_of_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["animal,bird,owl"] * 2 + ["animal,fish,owl", "stone,,", ",,cod", "stone,bird,", "stone,,owl", ",,cod", ",,"]
+    Path("rows.csv").write_text("\n".join(["kind,family,species", *rows]) + "\n")
+    code, lines = checked(capsys, "rows.csv", "--label_columns", *LEVELS)
+    assert code == 1 and lines[-1] == "4 contradictions" and len(lines) == 5
+    where = "split 'train' of rows.csv"
+    assert f"'bird' stands under 'animal' ({where}, rows 0-1) and under 'stone' ({where}, row 5)" in lines[0]
+    assert f"'owl' stands under 'animal/bird' ({where}, rows 0-1) and under 'animal/fish' ({where}, row 2)" in lines[1]
+    assert lines[2].startswith(f"{where}, rows 4, 7: column 'species' has 'cod'")
+    assert lines[3].startswith(f"{where}, row 6: column 'species': 'owl'") and "'kind' has 'stone'" in lines[3]
+    code, lines = checked(capsys, "rows.csv", "--label_columns", *LEVELS, "--allow_repeated_names")
+    assert code == 1 and lines[-1] == "2 contradictions"
+
+
+def test_check_finds_every_label_that_does_not_fit_a_taxonomy(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, labels in (("train", "owl\nowll\nbird\nowll"), ("test", "x\nowll\ncod")):
+        Path(f"{name}.csv").write_text(f"label\n{labels}\n")
+    both = datasets.DatasetDict({name: datasets.Dataset.from_csv(f"{name}.csv") for name in ("train", "test")})
+    both.save_to_disk("rows")
+    code, lines = checked(capsys, "rows", "--taxonomy", "animals.yaml")
+    assert code == 1 and lines[-1] == "2 contradictions"
+    assert lines[0].startswith("split 'train' of rows, rows 1, 3; split 'test' of rows, row 1: ")
+    assert "'owll'. Did you mean 'owl'?" in lines[0]
+    assert lines[1].startswith("split 'test' of rows, row 0: the taxonomy has no class 'x'")
+
+
+def test_check_of_columns_against_a_taxonomy(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rows.csv").write_text("kind,family,species\nanimal,fish,owl\nanimal,bird,owl\n,,perch\nstone,,owl\n,,x\n")
+    code, lines = checked(capsys, "rows.csv", "--taxonomy", "animals.yaml")
+    assert code == 1 and [line.split(",")[1].split(":")[0] for line in lines[:-1]] == [" row 0", " row 3", " row 4"]
+
+
+def test_what_is_fine_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rows.csv").write_text("kind,species,label\nanimal,owl,owl\n,owl,stone\nstone,,bird\n")
+    assert checked(capsys, "animals.yaml") == (0, ["animals.yaml is fine: Taxonomy(kind 2 > family 3 > species 5)"])
+    fine = "rows.csv is fine: 3 rows, columns "
+    assert checked(capsys, "rows.csv", "--taxonomy", "animals.yaml") == (0, [fine + "'label'"])
+    assert checked(capsys, "rows.csv", "--label_columns", "kind", "species") == (0, [fine + "'kind', 'species'"])
+
+
+def test_what_cannot_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rows.csv").write_text("kind,species\nanimal,owl\n")
+    Path("wrong.yaml").write_text("levels: [a, b]\ntree: {x: [y, y]}\n")
+    check = ["taxonomy", "check"]
+    assert "compared with what" in refused(capsys, *check, "rows.csv")
+    assert "Did you mean 'species'" in refused(capsys, *check, "rows.csv", "--label_columns", "kind", "specie")
+    assert "wrong.yaml, line 2" in refused(capsys, *check, "wrong.yaml")
+    assert "needs no --taxonomy" in refused(capsys, *check, "animals.yaml", "--taxonomy", "animals.yaml")
+    assert "one for each of the levels" in refused(
+        capsys, *check, "rows.csv", "--taxonomy", "animals.yaml", "--label_columns", "kind", "species"
+    )
+    assert "source 'nothing'" in refused(capsys, *check, "nothing", "--taxonomy", "animals.yaml")
+
+
+def test_rows_without_any_label() -> None:
+    (text,) = columns_against_each_other(cells([(None, None, None)]))
+    assert "no row has a label" in text
+
+
+def test_many_rows_are_counted() -> None:
+    rows: list[tuple[str | None, ...]] = [("x",) if row % 2 else ("a",) for row in range(60)]
+    (text,) = labels_against_taxonomy(cells(rows, ["label"]), Taxonomy.from_paths(["a/b", "c"]))
+    assert text.startswith("split 'train' of t, rows 1, 3, 5, ") and "23 and 18 more: the taxonomy has no" in text
+
+
+NAMES = st.sampled_from([None, "a", "b", "c"])
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(NAMES, NAMES, NAMES), min_size=1, max_size=6))
+def test_it_finds_something_exactly_where_a_taxonomy_is_refused(rows: list[tuple[str | None, ...]]) -> None:
+    """The rules are those of Taxonomy.from_columns, which stops at the first one broken."""
+    columns = dict(zip(LEVELS, map(list, zip(*rows, strict=True)), strict=True))
+    try:
+        found = bool(columns_against_each_other(cells(rows)))
+    except TaxonomyError:
+        found = True
+    try:
+        Taxonomy.from_columns(columns)
+        refused = False
+    except TaxonomyError:
+        refused = True
+    assert found == refused

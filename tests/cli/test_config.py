@@ -1,0 +1,87 @@
+"""Configuration files: found, checked, and searched for the line of a key."""
+
+from pathlib import Path
+
+import pytest
+
+from nested_lightning.cli.config import open_configs
+from nested_lightning.errors import ConfigurationError
+from nested_lightning.utils.resources import shipped
+
+TEXT = """\
+model:
+  backbone:
+    class_path: a.B
+    init_args:
+      width: 3
+  threshold: 0.5
+data: {source: digits, budgets: [1, 2]}
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(TEXT)
+    return tmp_path
+
+
+@pytest.mark.parametrize("args", [["--config", "mine.yaml"], ["--config=mine.yaml"], ["-c", "mine.yaml"]])
+def test_ones_own_file_is_left_as_given(mine: Path, args: list[str]) -> None:
+    assert open_configs(["fit", *args, "--data.seed", "1"]).args == ["fit", *args, "--data.seed", "1"]
+
+
+def test_a_name_that_comes_with_the_package(mine: Path) -> None:
+    path = shipped()["recipes/mnist.yaml"]
+    args = open_configs(["fit", "--config", "recipes/mnist.yaml", "--config=recipes/mnist.yaml"]).args
+    assert args == ["fit", "--config", str(path), f"--config={path}"]
+
+
+@pytest.mark.parametrize(("key", "line"), [
+    ("model", 1), ("model.backbone", 2), ("model.backbone.class_path", 3), ("model.backbone.width", 5),
+    ("model.backbone.init_args.width", 5), ("model.threshold", 6), ("data.budgets", 7),
+])  # fmt: skip
+def test_the_line_of_a_key(mine: Path, key: str, line: int) -> None:
+    assert open_configs(["fit", "--config", "mine.yaml"]).locate(key) == f"mine.yaml, line {line}: "
+
+
+@pytest.mark.parametrize(
+    "key", ["data.seed", "model.width", "model.backbone.threshold", "trainer", "model.threshold.x"]
+)
+def test_a_key_that_is_not_there(mine: Path, key: str) -> None:
+    assert open_configs(["fit", "--config", "mine.yaml"]).locate(key) == ""
+
+
+def test_the_last_file_and_the_command_line_win(mine: Path) -> None:
+    (mine / "over.yaml").write_text("model: {threshold: 1}\n")
+    args = ["fit", "--config=mine.yaml", "--config=over.yaml"]
+    assert open_configs(args).locate("model.threshold") == "over.yaml, line 1: "
+    assert open_configs([*args, "--model.threshold=2"]).locate("model.threshold") == ""
+    assert open_configs([*args, "--model.backbone", "a.C"]).locate("model.backbone.width") == ""
+
+
+def test_options_in_place_of_a_file_are_left_alone(mine: Path) -> None:
+    args = ["fit", "--config", "model:\n  threshold: 1\n", "--config=s3://bucket/a.yaml", "--config"]
+    assert open_configs(args) == (args, [])
+
+
+@pytest.mark.parametrize(("text", "match"), [
+    ("a: [1\nb: 2\n", r"bad\.yaml, line 2: this is no valid YAML"),
+    ("a: 'b\n", r"bad\.yaml, line 2: this is no valid YAML"),
+    ("text", r"bad\.yaml holds no options"),
+    ("model:\n  x: 1\n  x: 2\n", r"bad\.yaml, line 3: the key 'x' is given twice, first in line 2"),
+    ("callbacks:\n- {a: 1, a: 2}\n", r"bad\.yaml, line 2: the key 'a' is given twice"),
+])  # fmt: skip
+def test_what_is_no_configuration(mine: Path, text: str, match: str) -> None:
+    (mine / "bad.yaml").write_text(text)
+    with pytest.raises(ConfigurationError, match=match):
+        open_configs(["fit", "--config", "bad.yaml"])
+
+
+def test_what_is_no_text(mine: Path) -> None:
+    (mine / "bad.yaml").write_bytes(b"a: \xff\xfe\n")
+    with pytest.raises(ConfigurationError, match=r"bad\.yaml is no text in UTF-8"):
+        open_configs(["fit", "--config", "bad.yaml"])
+    (mine / "bad.yaml").write_bytes(b"a: \x00\n")
+    with pytest.raises(ConfigurationError, match=r"bad\.yaml is no text in UTF-8"):
+        open_configs(["fit", "--config", "bad.yaml"])

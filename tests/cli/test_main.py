@@ -1,0 +1,361 @@
+"""What the commands do and leave behind."""
+
+import csv
+import io
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from helpers.commands import SHORT, digits, run
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+
+from nested_lightning import HierarchicalDataModule, NestedLightningModule
+from nested_lightning.cli import main as cli
+from nested_lightning.cli import program
+from nested_lightning.cli.output import quietly
+from nested_lightning.loggers import RunCSVLogger
+from nested_lightning.loggers.wandb import keep_wandb_offline
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a short run."""
+    root = tmp_path_factory.mktemp("cli") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root.parent)
+        run("fit", *digits(root))
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an empty folder: recipes and taxonomies are those of the package."""
+    monkeypatch.chdir(tmp_path)
+
+
+def config(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, Any]:
+    """Return the options that a command would run with."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        run(*args, "--print_config")
+    assert end.value.code == 0
+    options: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+    return options
+
+
+def metrics(root: Path) -> list[dict[str, str]]:
+    with open(root / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_leaves_what_is_promised(trained: Path) -> None:
+    files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
+    assert files >= {"config.yaml", "metrics.csv", "checkpoints/last.ckpt", "checkpoints/final.ckpt"}
+    assert not [name for name in files if name.endswith(".tmp")]
+    logged = {key for row in metrics(trained) for key, value in row.items() if value}
+    for level in ("coarse", "middle", "fine"):
+        assert {f"test/{level}/{name}" for name in ("accuracy", "confidence", "ece")} <= logged
+        assert {f"val/{level}/{name}" for name in ("accuracy", "confidence", "ece")} <= logged
+    assert not list(trained.parent.glob("checkpoints"))
+
+
+def test_the_saved_config_runs_again_to_the_same_weights(trained: Path, tmp_path: Path) -> None:
+    run("fit", "--config", trained / "config.yaml", "--trainer.default_root_dir", tmp_path / "again")
+    weights = [
+        torch.load(root / "checkpoints" / "final.ckpt", weights_only=True)["state_dict"]
+        for root in (trained, tmp_path / "again")
+    ]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_overlays_and_overrides(capsys: pytest.CaptureFixture[str]) -> None:
+    options = config(
+        capsys,
+        *("fit", "--config", "recipes/mnist.yaml", "--config=recipes/variants/traditional.yaml"),
+        *("--trainer.max_epochs", "3", "--seed_everything", "3", "--data.source", "DIR", "--data.budgets", "[1,2,3]"),
+    )
+    assert options["cascade"]["stages"] == [-1]
+    assert options["cascade"]["stage_data"] == "all"
+    assert options["data"]["source"] == "DIR"
+    assert options["data"]["budgets"] == [1, 2, 3]
+    assert options["data"]["validation"] == 5000
+    assert options["trainer"]["max_epochs"] == 3
+    assert options["seed_everything"] == 3
+    assert "optimizer" not in options
+
+
+def test_references_follow_later_overrides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "more.yaml").write_text("data:\n  eval_batch_size: ${data.batch_size}\n")
+    options = config(capsys, "fit", *digits(tmp_path), "--config", tmp_path / "more.yaml", "--data.batch_size", "7")
+    assert options["data"]["eval_batch_size"] == 7
+
+
+def test_a_checkpoint_brings_its_options_and_the_users_win(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = trained / "checkpoints" / "final.ckpt"
+    own = config(capsys, "test", "--ckpt_path", checkpoint)
+    assert own["model"]["backbone"]["class_path"] == "nested_lightning.models.UNetEncoder"
+    assert own["data"]["test"] == 0.2
+    assert own["data"]["taxonomy"]["levels"] == ["coarse", "middle", "fine"]
+    assert own["model"]["threshold"] == 0.5
+    assert config(capsys, "test", f"--ckpt_path={checkpoint}", "--model.threshold", "0.9")["model"]["threshold"] == 0.9
+
+
+class Recorded(NestedLightningModule):
+    """A module of one's own that remembers itself."""
+
+    last: "Recorded"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        Recorded.last = self
+
+
+def test_an_option_given_beside_a_checkpoint_reaches_the_model(trained: Path) -> None:
+    run("test", "--ckpt_path", trained / "checkpoints" / "final.ckpt", "--model.threshold=0.9", model_class=Recorded)
+    assert Recorded.last.threshold == 0.9
+    assert (Recorded.last.temperatures >= 1).all()
+
+
+@pytest.mark.parametrize("with_recipe", [False, True])
+def test_test_repeats_the_figures_of_the_run(
+    trained: Path, with_recipe: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    recipe = ["--config", "recipes/digits.yaml"] if with_recipe else []
+    run("test", *recipe, "--ckpt_path", trained / "checkpoints" / "final.ckpt", "--trainer.logger", "CSVLogger",
+        "--trainer.logger.save_dir", tmp_path, "--trainer.logger.name=", "--trainer.logger.version=t",
+        "--trainer.default_root_dir", tmp_path)  # fmt: skip
+    tested, reported = metrics(tmp_path / "t")[-1], metrics(trained)[-1]
+    keys = [f"test/{level}/{name}" for level in ("coarse", "fine") for name in ("accuracy", "confidence", "ece")]
+    assert [float(tested[key]) for key in keys] == pytest.approx([float(reported[key]) for key in keys], abs=1e-5)
+
+
+def test_validate_and_predict_need_the_checkpoint_alone(trained: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    run("validate", "--ckpt_path", trained / "checkpoints" / "last.ckpt")
+    assert not list(tmp_path.iterdir())
+    run("predict", "--ckpt_path", trained / "checkpoints" / "final.ckpt", "--trainer.default_root_dir", tmp_path / "p")
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["predictions.parquet"]
+    table = pq.read_table(tmp_path / "p" / "predictions.parquet")
+    assert table.num_rows == 1797
+    assert {"coarse", "fine_confidence", "fine_own", "path", "path_confidence", "depth"} <= set(table.column_names)
+
+
+def test_a_finished_run_is_shown_not_trained_again(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "copy"
+    shutil.copytree(trained, root)
+    run("fit", *digits(root), "--ckpt_path", "last")
+    assert "stage" not in (shown := capsys.readouterr().out)
+    assert "ECE" in shown
+    weights = [
+        torch.load(folder / "checkpoints" / "final.ckpt", weights_only=True)["state_dict"] for folder in (trained, root)
+    ]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_classes_of_ones_own(tmp_path: Path) -> None:
+    class Mine(Recorded):
+        def __init__(self, *args: Any, extra: int = 1, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.extra = extra
+
+    class MyData(HierarchicalDataModule):
+        def __init__(self, rows: int = 0, **kwargs: Any) -> None:
+            super().__init__(**kwargs)
+            self.rows = rows
+
+    run("fit", *digits(tmp_path), "--model.extra", "5", "--data.rows", "6", "--trainer.fast_dev_run", "true",
+        model_class=Mine, data_class=MyData)  # fmt: skip
+    assert isinstance(Recorded.last, Mine)
+    assert Recorded.last.extra == 5
+    assert Recorded.last.trainer.datamodule.rows == 6
+
+
+def test_tensorboard(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    run("fit", *digits(tmp_path), "--trainer.logger", "TensorBoardLogger", "--trainer.logger.save_dir", tmp_path / "tb",
+        model_class=Recorded)  # fmt: skip
+    assert isinstance(Recorded.last.trainer.logger, TensorBoardLogger)
+    assert list((tmp_path / "tb").rglob("events.out.*"))
+    assert not (tmp_path / "metrics.csv").exists()
+
+
+def test_max_epochs_stops_anywhere(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match=r"stopped after trainer\.max_epochs=1 epochs, in stage 1 of 3"):
+        run("fit", *digits(tmp_path), "--cascade.max_epochs=9", "--trainer.max_epochs", "1")
+    assert not (tmp_path / "checkpoints" / "final.ckpt").exists()
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists()
+
+
+@pytest.mark.parametrize(("mode", "logged_in", "offline"), [
+    (None, False, True), (None, True, False), ("online", False, False),
+])  # fmt: skip
+def test_wandb_stays_offline_unless_it_is_configured(
+    mode: str | None, logged_in: bool, offline: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    fake = SimpleNamespace(
+        login=lambda **options: logged_in,
+        Settings=lambda mode: mode,
+        setup=asked.append,
+    )
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if mode:
+        monkeypatch.setenv("WANDB_MODE", mode)
+    wandb_logger = WandbLogger.__new__(WandbLogger)
+    keep_wandb_offline([None, RunCSVLogger(tmp_path)])
+    assert asked == []
+    keep_wandb_offline([RunCSVLogger(tmp_path), wandb_logger])
+    assert asked == ["offline"] * offline
+
+
+@pytest.mark.slow
+def test_wandb_writes_the_promised_keys(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    command = [sys.executable, "-m", "nested_lightning", "fit", *digits(tmp_path / "run")]
+    command += ["--trainer.logger=WandbLogger", "--trainer.logger.save_dir", str(tmp_path)]
+    unset = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "NETRC"))}
+    done = subprocess.run(command, env={**unset, "HOME": str(tmp_path / "home")}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (written,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
+    for level in ("coarse", "middle", "fine"):
+        for name in ("accuracy", "confidence", "ece"):
+            assert f"val/{level}/{name}".encode() in written.read_bytes()
+            assert f"test/{level}/{name}".encode() in written.read_bytes()
+
+
+def test_no_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run()
+    assert end.value.code == 2
+    shown = capsys.readouterr().out
+    assert "recipes copy DEST" in shown
+    assert all(name in shown for name in ("fit", "validate", "test", "predict"))
+
+
+def test_help_of_a_command_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        run("fit", "--help")
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert len(shown.splitlines()) < 900
+    assert "--cascade.patience" in shown
+    assert "nested_lightning.models.UNetEncoder" in shown
+    assert "torch.nn.Bilinear" not in shown
+    assert "--lr_scheduler" not in shown
+
+
+@pytest.mark.parametrize(("started_as", "others", "warned"), [
+    ("/bin/lightning", [("nested_lightning.cli.main:main", "nested-lightning")], False),
+    ("/bin/lightning", [("nested_lightning.cli:main", "nested-lightning"), ("sdk.cli:run", "lightning-sdk")], True),
+    ("lightning.exe", [("sdk.cli:run", "lightning-sdk")], True),
+    ("/bin/nested-lightning", [("sdk.cli:run", "lightning-sdk")], False),
+    ("/src/nested_lightning/__main__.py", [("sdk.cli:run", "lightning-sdk")], False),
+])  # fmt: skip
+def test_another_package_with_a_command_lightning(
+    started_as: str,
+    others: list[tuple[str, str]],
+    warned: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    entries = [SimpleNamespace(value=value, dist=SimpleNamespace(name=name)) for value, name in others]
+    monkeypatch.setattr(program, "entry_points", lambda **selected: entries if selected["name"] == "lightning" else [])
+    monkeypatch.setattr(sys, "argv", [started_as, "recipes", "list"])
+    cli.main()
+    told = capsys.readouterr().err
+    assert ("warning: the package lightning-sdk installs" in told and "use 'nested-lightning'" in told) == warned
+    assert len(told.splitlines()) == int(warned)
+
+
+def test_a_run_prints_what_matters_and_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    logged = logging.StreamHandler(io.StringIO())
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).addHandler(logged)
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            run("fit", *digits(tmp_path / "run"))
+    finally:
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).removeHandler(logged)
+    assert [str(warning.message) for warning in warned] == []
+    summary, *calibrated = logged.stream.getvalue().splitlines()
+    assert summary.startswith("Taxonomy(coarse 2 > middle 4 > fine 10), ")
+    assert calibrated == ["RejectionFineTuning: done", "TemperatureScaling: done"]
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    stages = [line.split(" | ")[0] for line in lines[:3]]
+    assert stages == ["stage 1/3 coarse", "stage 2/3 middle", "stage 3/3 fine"]
+    assert lines[-1] == f"Files of this run: {tmp_path / 'run'}"
+    assert len(lines) < 15
+
+
+@pytest.mark.parametrize("args", [["fit"], ["fit", "--data.batch_size"], ["nothing"]])
+def test_quiet_ends_with_the_command(args: list[str]) -> None:
+    before = (
+        warnings.filters[:],
+        warnings.formatwarning,
+        logging.getLogger("lightning.fabric.utilities.seed").filters[:],
+    )
+    with pytest.raises(SystemExit):
+        run(*args)
+    after = (warnings.filters[:], warnings.formatwarning, logging.getLogger("lightning.fabric.utilities.seed").filters)
+    assert before == after
+
+
+def test_own_warnings_are_one_line() -> None:
+    with quietly():
+        ours = warnings.formatwarning(UserWarning("mind this"), UserWarning, cli.__file__, 3)
+        others = warnings.formatwarning(UserWarning("mind that"), UserWarning, "/elsewhere/code.py", 3)
+    assert ours == "warning: mind this\n"
+    assert others.startswith("/elsewhere/code.py:3: UserWarning: mind that")
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "nested_lightning", "fit", *digits(tmp_path / "run"), "--cascade.patiense", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        "error: unknown option 'cascade.patiense'. Did you mean 'cascade.patience'? "
+        "All options: nested-lightning fit --help\n"
+    )
+
+
+@pytest.mark.slow
+def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "nested_lightning", "fit", "--config", "recipes/digits.yaml",
+               "--trainer.default_root_dir", str(tmp_path / "run")]  # fmt: skip
+    # In the background a shell lets its commands ignore Ctrl-C.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=heard)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "epoch 2 of" in line:
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stdout.read()
+    assert process.wait() == 130
+    assert "Traceback" not in rest
+    told = f"Interrupted. {tmp_path / 'run' / 'checkpoints' / 'last.ckpt'} is saved. To go on: "
+    assert told + f"nested-lightning {' '.join(command[3:])} --ckpt_path last" in rest
+    command += [*SHORT, "--ckpt_path", "last"]
+    again = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "stage 1/3 coarse | epoch 1 " not in again
+    assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()

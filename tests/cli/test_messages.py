@@ -1,0 +1,73 @@
+"""Messages of the parser, told in one sentence."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.commands import Engine
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonargparse import ArgumentError, ArgumentParser
+
+from nested_lightning.cli.config import Configs
+from nested_lightning.cli.messages import ShortHelp, explain
+
+
+def parser() -> ArgumentParser:
+    built = ArgumentParser(prog="lightning [options] fit", exit_on_error=False, formatter_class=ShortHelp)
+    built.add_argument("--car.wheels", type=int, default=4)
+    built.add_argument("--car.colours", type=list[str] | None)
+    built.add_argument("--car.engine", type=Engine)
+    built.add_argument("--car.brake", type=torch.nn.Module)
+    return built
+
+
+def told(*args: str) -> str:
+    with pytest.raises(ArgumentError) as caught:
+        parser().parse_args(list(args))
+    return explain(str(caught.value), parser(), Configs(list(args), []))
+
+
+@pytest.mark.parametrize(("arg", "message"), [
+    ("--car.weels=3",
+     "unknown option 'car.weels'. Did you mean 'car.wheels'? All options: nested-lightning fit --help"),
+    ("--car.wheels=many", "option 'car.wheels' cannot be 'many': expected int"),
+    ("--car.colours={a: 1}", "option 'car.colours' cannot be {'a': 1}: expected list[str] or null"),
+    ("--car.wheels", "option 'car.wheels' needs a value after it"),
+    ("--car.engine={class_path: commands.Engine, init_args: {pover: 1}}",
+     "unknown option 'pover' of 'car.engine'. Did you mean 'power'? It takes fuel, power"),
+    ("--car.engine={class_path: commands.Engine}",
+     "option 'car.engine': its class needs power, not given: write init_args below class_path"),
+    ("--car.engine=helpers.commands.Enginee",
+     "option 'car.engine': module commands has no 'Enginee'. Did you mean 'Engine'?"),
+    ("--car.engine=torch.nn.Linear", "option 'car.engine': torch.nn.Linear is not a Engine, nor does it return one"),
+])  # fmt: skip
+def test_in_one_sentence(arg: str, message: str) -> None:
+    assert told(arg) == message
+
+
+def test_the_place_in_a_file(tmp_path: Path) -> None:
+    from nested_lightning.cli.config import open_configs
+
+    (tmp_path / "a.yaml").write_text("car:\n  wheels: many\n")
+    configs = open_configs(["--config", str(tmp_path / "a.yaml")])
+    with pytest.raises(ArgumentError) as caught:
+        parser().parse_object({"car": {"wheels": "many"}})
+    text = explain(str(caught.value), parser(), configs)
+    assert text == f"{tmp_path / 'a.yaml'}, line 2: option 'car.wheels' cannot be 'many': expected int"
+
+
+@given(st.text())
+def test_any_other_message_comes_through_in_one_line(message: str) -> None:
+    text = explain("nobody expects\n\n  " + message, parser(), Configs([], []))
+    assert len(text.splitlines()) <= 1
+    assert text.startswith("nobody expects")
+
+
+def test_help_names_no_more_classes_than_a_reader_can_use() -> None:
+    importlib.import_module("nested_lightning.models")
+    shown = parser().format_help()
+    assert "--car.brake" in shown
+    assert "nested_lightning.models.UNetEncoder" in shown.replace("\n", "").replace(" ", "")
+    assert "torch.nn.Identity" not in shown

@@ -1,0 +1,89 @@
+"""A small problem of three levels that trains in milliseconds."""
+
+import csv
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from nested_lightning import NestedLightningModule, Taxonomy
+
+TAXONOMY = Taxonomy.from_paths(["a/p/1", "a/p/2", "a/q/3", "b/r/4", "b/r/5"], levels=["kind", "group", "leaf"])
+CENTRES = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
+
+
+def rows(n: int, depth: int = 3, seed: int = 0, spread: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Return inputs [n, 6] around their leaf's centre, and targets [n, 3] known to ``depth`` levels."""
+    generator = torch.Generator().manual_seed(seed)
+    leaf = torch.randint(5, (n,), generator=generator)
+    x = CENTRES[leaf] + spread * torch.randn(n, 6, generator=generator)
+    target = TAXONOMY.lift(leaf, 2)
+    target[:, depth:] = -1
+    return x, target
+
+
+def loader(n: int = 32, depth: int = 3, seed: int = 0, batch_size: int = 16) -> DataLoader[Any]:
+    return DataLoader(TensorDataset(*rows(n, depth, seed)), batch_size=batch_size)
+
+
+def backbone() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1))
+
+
+def toy_module(cls: type[NestedLightningModule] = NestedLightningModule, **arguments: Any) -> NestedLightningModule:
+    arguments = {"taxonomy": TAXONOMY, "feature_channels": 8, "bottleneck_channels": 4, **arguments}
+    return cls(arguments.pop("backbone", None) or backbone(), **arguments)
+
+
+class Fingerprint(Callback):
+    """Writes stage level and a hash of weights and buffers to ``rank<N>.txt``, at both ends of epochs and at last."""
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        state = pl_module.state_dict().values()
+        digest = hashlib.sha256(b"".join(value.numpy().tobytes() for value in state)).hexdigest()
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(exist_ok=True)
+        with open(folder / f"rank{trainer.global_rank}.txt", "a") as file:
+            print(pl_module.stage.level, digest, file=file)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.on_train_epoch_start(trainer, pl_module)
+
+
+class Recorder(Logger):
+    """Keeps what is logged, in ``rows``."""
+
+    name, version = "recorder", 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[dict[str, float]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.rows.append(dict(metrics))
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+def toy_trainer(root: Path, *callbacks: Callback, **options: Any) -> L.Trainer:
+    """Return a stock trainer that writes and prints as little as it can."""
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    plain = {"accelerator": "cpu", "devices": 1, "max_epochs": -1, "enable_model_summary": False}
+    return L.Trainer(default_root_dir=root, callbacks=list(callbacks), **{**quiet, **plain, **options})
+
+
+def read_metrics(run: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's ``metrics.csv``."""
+    with open(run / "metrics.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,79 @@
+"""Answers to many rows, against slow loops over the rows."""
+
+import pytest
+import torch
+from helpers.toy import TAXONOMY, rows
+
+from nested_lightning.functional.combination import consistent_path, nested
+from nested_lightning.metrics.predictions import Answers
+
+THRESHOLD = 0.6
+
+
+@pytest.fixture(scope="module")
+def log_probabilities():
+    generator = torch.Generator().manual_seed(3)
+    own = [torch.randn(200, k, generator=generator).mul(2).log_softmax(1) for k in TAXONOMY.sizes]
+    return nested(own, TAXONOMY)
+
+
+@pytest.fixture(scope="module")
+def target():
+    _, target = rows(200, seed=4)
+    target[::5, 2] = -1
+    target[::10, 1] = -1
+    return target
+
+
+@pytest.fixture(scope="module")
+def answers(log_probabilities, target):
+    return Answers.of(log_probabilities, target, TAXONOMY)
+
+
+def test_paths_and_depths_are_those_of_predictions(answers, log_probabilities):
+    path, depth, confidence = consistent_path(log_probabilities, TAXONOMY, THRESHOLD)
+    assert torch.equal(answers.depth(THRESHOLD), depth)
+    cut = torch.arange(3) >= depth[:, None]
+    assert torch.equal(answers.path.masked_fill(cut, -1), path)
+    deepest = answers.confidence.gather(1, (depth - 1).clamp(min=0)[:, None])[:, 0]
+    assert deepest[depth > 0].tolist() == pytest.approx(confidence[depth > 0].tolist(), abs=1e-6)
+
+
+def test_confusion_counts_every_known_row(answers, log_probabilities, target):
+    expected = torch.zeros(5, 5, dtype=torch.long)
+    for row, label in zip(log_probabilities[2], target[:, 2].tolist(), strict=True):
+        if label >= 0:
+            expected[label, row.argmax()] += 1
+    assert torch.equal(answers.confusion(2, 5), expected)
+
+
+def test_where_answers_end(answers, target):
+    expected = torch.zeros(4, 3, dtype=torch.long)
+    for path, confidence, truth in zip(answers.path, answers.confidence, target, strict=True):
+        depth = int((confidence >= THRESHOLD).sum())
+        pairs = list(zip(path[:depth].tolist(), truth[:depth].tolist(), strict=True))
+        if any(label not in (-1, answer) for answer, label in pairs):
+            kind = 1
+        else:
+            kind = 2 if not pairs or pairs[-1][1] < 0 else 0
+        expected[depth, kind] += 1
+    assert torch.equal(answers.depths(THRESHOLD), expected)
+    assert (expected.sum(dim=0) > 0).all()
+
+
+def test_the_worst_come_first(answers, target):
+    order = answers.worst_first()
+    assert sorted(order.tolist()) == list(range(200))
+    wrong = (target >= 0) & (answers.path != target)
+    mistakes = int(wrong.any(dim=1).sum())
+    assert 0 < mistakes < 200
+    sure = [float(answers.confidence[i][wrong[i]].max()) for i in order[:mistakes]]
+    assert sure == sorted(sure, reverse=True)
+    rest = answers.confidence[order[mistakes:], -1].tolist()
+    assert rest == sorted(rest)
+
+
+def test_the_first_levels_alone(log_probabilities, target):
+    answers = Answers.of(log_probabilities[:2], target, TAXONOMY)
+    assert answers.path.shape == answers.target.shape == (200, 2)
+    assert answers.depths(THRESHOLD).shape == (3, 3)

@@ -1,0 +1,104 @@
+"""The files that come with the package: found by name, one's own first; listed and copied by a command."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from nested_lightning.errors import ConfigurationError
+from nested_lightning.utils import resources
+from nested_lightning.utils.resources import recipes_command, resource, shipped
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_own_file_wins_over_the_shipped_one(folder: Path) -> None:
+    found = resource("taxonomies/digits.yaml")
+    assert found.is_absolute()
+    assert found.is_file()
+    (folder / "taxonomies").mkdir()
+    (folder / "taxonomies" / "digits.yaml").write_text("levels: []")
+    assert resource("taxonomies/digits.yaml").resolve() == folder / "taxonomies" / "digits.yaml"
+
+
+def test_a_wheel_keeps_the_folders_inside_the_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = folder / "site" / "pkg" / "resources" / "recipes" / "a.yaml"
+    beside = folder / "site" / "recipes" / "of_another_package.yaml"
+    for path in (inside, beside):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    monkeypatch.setattr(resources, "_ROOTS", (folder / "site" / "pkg" / "resources", folder / "site"))
+    assert shipped() == {"recipes/a.yaml": inside}
+    assert resource("recipes/a.yaml") == inside
+    with pytest.raises(ConfigurationError):
+        resource("recipes/of_another_package.yaml")
+
+
+@pytest.mark.parametrize("path", ["taxonomies/digit.yaml", "", "/nowhere/digits.yaml", ".", "taxonomies"])
+def test_missing_file(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="does not exist") as caught:
+        resource(path)
+    assert repr(path) in str(caught.value)
+    if path.endswith("digit.yaml"):
+        assert "Did you mean 'taxonomies/digits.yaml'" in str(caught.value)
+
+
+def test_list_tells_every_file_and_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    recipes_command(["list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(shipped())
+    (overlay,) = (line for line in lines if line.startswith("recipes/variants/no_skip.yaml"))
+    assert overlay.split(maxsplit=1)[1].startswith("Overlay: ")
+
+
+def test_copy_and_never_over_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipes_command(["copy", "mine"])
+    assert str(folder / "mine") in capsys.readouterr().out
+    copied = {path.relative_to(folder / "mine").as_posix(): path for path in (folder / "mine").rglob("*.yaml")}
+    assert {name: path.read_bytes() for name, path in copied.items()} == {
+        name: path.read_bytes() for name, path in shipped().items()
+    }
+    kept = copied.pop("recipes/mnist.yaml")
+    kept.write_text("changed")
+    for path in copied.values():
+        path.unlink()
+    with pytest.raises(ConfigurationError, match=r"mnist\.yaml exists.*choose another folder"):
+        recipes_command(["copy", "mine"])
+    assert [path for path in (folder / "mine").rglob("*.yaml")] == [kept]
+    assert kept.read_text() == "changed"
+
+
+@pytest.mark.parametrize("args", [[], ["copy"], ["copy", "--help"], ["list", "more"], ["cpoy", "here"]])
+def test_wrong_arguments(args: list[str], folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="'recipes list', or 'recipes copy DEST'"):
+        recipes_command(args)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.slow
+def test_a_wheel_has_them(folder: Path) -> None:
+    pytest.importorskip("hatchling")
+    checkout = Path(__file__).parents[2]
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder / "dist")]
+    subprocess.run(build, cwd=checkout, check=True, capture_output=True)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    code = "import nested_lightning.utils.resources as r; print(r.__file__); r.recipes_command(['list'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(folder / "site")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    place, *listed = done.stdout.splitlines()
+    assert Path(place).is_relative_to(folder / "site")
+    assert [line.split()[0] for line in listed] == list(shipped())
