@@ -11,9 +11,10 @@ from typing import NamedTuple
 from PIL import Image
 
 from nested_lightning.cli.report import tables
-from nested_lightning.cli.report.command import MARK
 from nested_lightning.cli.report.run import Run
 
+MARK = '<meta name="generator" content="nested-lightning report">'
+"""Identifies a file as a report, which a later report may overwrite."""
 _HERE = Path(__file__).parent
 _BROAD = 1000  # pixels
 _TITLES = {

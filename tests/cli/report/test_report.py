@@ -122,7 +122,7 @@ def test_what_it_refuses(capsys, tmp_path, runs):
     (tmp_path / "summary.json").write_text("{}")
     assert "is not what fit writes" in refused(capsys, "report", tmp_path)
     (tmp_path / "notes.html").write_text("mine")
-    assert "is no report" in refused(capsys, "report", second, "--out", tmp_path / "notes.html")
+    assert "is not a report" in refused(capsys, "report", second, "--out", tmp_path / "notes.html")
     assert (tmp_path / "notes.html").read_text() == "mine"
     assert "is a folder" in refused(capsys, "report", second, "--out", tmp_path)
     assert "cannot be written" in refused(capsys, "report", second, "--out", tmp_path / "notes.html" / "new")
