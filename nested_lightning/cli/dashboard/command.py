@@ -1,58 +1,64 @@
-"""Options of ``lightning dashboard``, and what becomes of the workspace: it is saved, or printed."""
+"""The command ``dashboard``: save or print a workspace of Weights & Biases."""
 
 import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nested_lightning.cli.dashboard.levels import distortions_of, levels_of_recipe, levels_of_run
-from nested_lightning.cli.parser import CommandParser
+from nested_lightning.cli.parser import run_command
 from nested_lightning.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
-
-_DESCRIPTION = (
-    "Save a workspace of Weights & Biases for runs of this package: their levels, stages, calibration and distortions, "
-    "and nested, traditional and end-to-end training side by side. It shows what runs the project has, or will have."
-)
 
 
 def dashboard_command(args: list[str]) -> None:
     """Run ``dashboard --entity E --project P (--config RECIPE | --run RUN) [--dry-run]``.
 
     Raises:
-        ConfigurationError: a mistake in the options; the extra ``dashboards`` is not installed; W&B has no account
-            here, or refuses the workspace.
+        ConfigurationError: an option is wrong, the extra ``dashboards`` is not installed, or W&B has no account here
+            or refuses the workspace.
         SystemExit: after ``--help``.
     """
-    parser = CommandParser("nested-lightning dashboard", description=_DESCRIPTION)
-    parser.add_argument("--entity", required=True, metavar="E", help="user or team of W&B")
-    parser.add_argument("--project", required=True, metavar="P", help="its project with the runs (nested-lightning)")
-    levels = parser.add_mutually_exclusive_group(required=True)
-    levels.add_argument("--config", metavar="RECIPE", help="the recipe of the runs, or their taxonomy: has the levels")
-    levels.add_argument("--run", type=Path, metavar="RUN", help="the folder of one of the runs: has the levels")
-    parser.add_argument(
-        "--distortions",
-        default="recipes/evaluation/distortions.yaml",
-        metavar="FILE",
-        help="the overlay that the runs were tested with (%(default)s)",
-    )
-    parser.add_argument("--name", default="nested learning", metavar="NAME", help="of the workspace (%(default)s)")
-    parser.add_argument("--dry-run", action="store_true", help="print the specification as JSON; needs no account")
-    options = parser.parse_args(args or ["--help"])
-    names = levels_of_run(options.run) if options.run else levels_of_recipe(options.config)
+    run_command(dashboard, args or ["--help"], "nested-lightning dashboard")
+
+
+def dashboard(
+    *,
+    entity: str,
+    project: str,
+    config: str | None = None,
+    run: Path | None = None,
+    distortions: str = "recipes/evaluation/distortions.yaml",
+    name: str = "nested learning",
+    dry_run: bool = False,
+) -> None:
+    """Save a workspace of Weights & Biases for the runs of a project, finished or yet to come.
+
+    It shows their levels, stages, calibration and distortions, and compares nested, traditional and end-to-end
+    training. One of --config and --run gives the levels.
+
+    Args:
+        entity: user or team of W&B
+        project: its project with the runs (nested-lightning)
+        config: the recipe of the runs, or their taxonomy
+        run: the folder of one of the runs
+        distortions: the overlay that the runs were tested with
+        name: of the workspace
+        dry_run: print the specification as JSON; needs no account
+    """
+    if (config is None) == (run is None):
+        raise ConfigurationError("nested-lightning dashboard: give the levels by one of --config RECIPE and --run RUN")
+    levels = _levels_of_recipe(config) if config is not None else _levels_of_run(Path(run or ""))
     if find_spec("wandb_workspaces") is None:
         raise ConfigurationError(
-            "the dashboard is built by the package wandb-workspaces, which is not installed: "
+            "the dashboard needs the package wandb-workspaces, which is not installed: "
             "pip install 'nested-lightning[dashboards]'"
         )
     from nested_lightning.cli.dashboard.workspace import build_workspace, specification
 
-    workspace = build_workspace(
-        options.entity, options.project, names, distortions_of(options.distortions), options.name
-    )
-    if options.dry_run:
+    workspace = build_workspace(entity, project, levels, _names_of_distortions(distortions), name)
+    if dry_run:
         print(json.dumps(specification(workspace), indent=2))
     else:
         _save(workspace)
@@ -63,14 +69,64 @@ def _save(workspace: "Workspace") -> None:
 
     if not wandb_account():
         raise ConfigurationError(
-            "W&B does not know you here: run 'wandb login' once, or set WANDB_API_KEY. --dry-run prints the workspace "
-            "without an account"
+            "W&B has no account on this machine: run 'wandb login' once, or set WANDB_API_KEY. --dry-run prints the "
+            "workspace without an account"
         )
     try:
         saved: Any = workspace.save()
         print(f"Workspace: {saved.url}")
-    except Exception as error:  # whatever its client makes of an answer, or of none
+    except Exception as error:  # its client documents none
         raise ConfigurationError(
             f"W&B did not save the workspace ({type(error).__name__}: {error}): check --entity {workspace.entity}, "
             f"--project {workspace.project} and the network"
         ) from error
+
+
+def _levels_of_recipe(file: str) -> list[str]:
+    """Return the level names of a recipe or a taxonomy file, coarse to fine."""
+    from nested_lightning.data.labelled import load_taxonomy
+
+    content = _options(file)
+    data = content.get("data") or {}
+    if isinstance(content.get("levels"), list):
+        return list(map(str, content["levels"]))
+    if data.get("taxonomy") is not None:
+        return list(load_taxonomy(data["taxonomy"]).levels)
+    for key in ("levels", "label_columns"):
+        if isinstance(data.get(key), list):
+            return list(map(str, data[key]))
+    raise ConfigurationError(
+        f"{file} does not give the levels: choose a recipe with data.taxonomy or a list of data.label_columns, a "
+        "taxonomy file, or the folder of a run with --run"
+    )
+
+
+def _levels_of_run(folder: Path) -> list[str]:
+    """Return the level names in a run's checkpoint, coarse to fine."""
+    from nested_lightning.checkpoints.io import AtomicCheckpointIO
+    from nested_lightning.taxonomy import Taxonomy
+
+    files = [folder / "checkpoints" / f"{name}.ckpt" for name in ("final", "last")]
+    file = next(filter(Path.is_file, files), None)
+    if file is None:
+        raise ConfigurationError(
+            f"{folder} is not the folder of a run: it has neither {files[0].relative_to(folder)} nor {files[1].name}"
+        )
+    checkpoint = AtomicCheckpointIO().load_checkpoint(file, map_location="cpu", weights_only=True)
+    if "taxonomy" not in checkpoint:
+        raise ConfigurationError(f"{file} has no taxonomy: it was not written by this package")
+    return list(Taxonomy.from_dict(checkpoint["taxonomy"]).levels)
+
+
+def _names_of_distortions(file: str) -> list[str]:
+    """Return the names of an overlay's distortions, in its order."""
+    names = list((_options(file).get("data") or {}).get("distortions") or {})
+    if not names:
+        raise ConfigurationError(f"{file} has no data.distortions: give an overlay such as evaluation/distortions.yaml")
+    return names
+
+
+def _options(file: str) -> dict[str, Any]:
+    from nested_lightning.cli.config import open_configs
+
+    return open_configs(["--config", file]).files[0].options

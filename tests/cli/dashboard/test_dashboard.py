@@ -93,22 +93,22 @@ def test_other_distortions(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "part"),
     [
-        ([], "one of the arguments --config --run is required"),
+        ([], "give the levels by one of --config RECIPE and --run RUN"),
         (["--config", "recipes/minst.yaml"], "Did you mean 'recipes/mnist.yaml'"),
-        (["--config", "recipes/loggers/wandb.yaml"], "does not tell the levels"),
-        (["--run", "nowhere"], "nowhere is no folder of a run"),
+        (["--config", "recipes/loggers/wandb.yaml"], "does not give the levels"),
+        (["--run", "nowhere"], "nowhere is not the folder of a run"),
         (["--config", "recipes/mnist.yaml", "--distortions", "recipes/mnist.yaml"], "has no data.distortions"),
-        (["--config", "recipes/mnist.yaml", "--dry_run"], "Did you mean '--dry-run'"),
+        (["--config", "recipes/mnist.yaml", "--dry"], "Did you mean '--dry_run' or '--dry-run'"),
         (["--config", "recipes/mnist.yaml"], "run 'wandb login' once"),
     ],
 )
 def test_mistakes(
-    options: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    options: list[str], part: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loggers, "wandb_account", lambda: False)
-    assert told in refused(capsys, *WHERE, *options)
+    assert part in refused(capsys, *WHERE, *options)
 
 
 def test_the_extra_is_named_where_it_is_missing(
