@@ -1,7 +1,8 @@
-"""The YAML files given with ``--config``: found, checked before they are parsed, and searched for a key's line."""
+"""Find, check and search the YAML files given with ``--config``."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -10,18 +11,18 @@ from nested_lightning.taxonomy.yaml_nodes import compose
 from nested_lightning.utils.resources import resource
 
 _GROUPS = ("model", "data", "trainer", "cascade", "rejection", "temperature", "checkpoint")
-_TAG = "tag:yaml.org,2002:"
 
 
 class ConfigFile(NamedTuple):
-    """A file with the nodes it is made of, which know their lines."""
+    """A file, its options, and the nodes they were read from, which know their lines."""
 
     path: str
-    root: yaml.Node
+    options: dict[str, Any]
+    root: yaml.MappingNode
 
 
 class Configs(NamedTuple):
-    """The arguments of a command, every ``--config`` in them being the path of a file there is, and these files."""
+    """The arguments of a command, with ``--config`` followed by paths of existing files, and these files."""
 
     args: list[str]
     files: list[ConfigFile]
@@ -29,7 +30,8 @@ class Configs(NamedTuple):
     def words(self) -> set[str]:
         """Return every value in the arguments and the files."""
         given = {word for argument in self.args for word in (argument, argument.partition("=")[2])}
-        return given.union(*(_words(file.root) for file in self.files))
+        nodes = (node for file in self.files for node in _nodes(file.root))
+        return given | {node.value for node in nodes if isinstance(node, yaml.ScalarNode)}
 
     def locate(self, key: str) -> str:
         """Return ``"FILE, line N: "`` for a dotted key, of the last file that has it.
@@ -49,10 +51,10 @@ class Configs(NamedTuple):
 def open_configs(args: Sequence[str]) -> Configs:
     """Find and check the files of a command.
 
-    A name such as ``recipes/mnist.yaml`` means one's own file, or else the one that comes with the package.
+    A name such as ``recipes/mnist.yaml`` means the user's file, or else the one that comes with the package.
 
     Raises:
-        ConfigurationError: a file is missing, is no YAML, gives a key twice, or holds other things than plain options.
+        ConfigurationError: a file is missing, is not valid YAML, gives a key twice, or holds no options.
     """
     found, files = list(args), []
     for i, argument in enumerate(args):
@@ -63,7 +65,7 @@ def open_configs(args: Sequence[str]) -> Configs:
         if "\n" in given or "://" in given:  # options themselves, or a file elsewhere
             continue
         path = str(resource(given))
-        files.append(ConfigFile(path, _read(path)))
+        files.append(_read(path))
         found[i if is_joined else i + 1] = f"{name}={path}" if is_joined else path
     return Configs(found, files)
 
@@ -72,15 +74,12 @@ def _parts(key: str) -> list[str]:
     return [part for part in key.split(".") if part and part != "init_args"]
 
 
-def _words(node: yaml.Node) -> Iterator[str]:
-    if isinstance(node, yaml.ScalarNode):
-        yield node.value
-    elif isinstance(node, yaml.MappingNode):
-        for _, value in node.value:
-            yield from _words(value)
-    else:
-        for item in node.value:
-            yield from _words(item)
+def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
+    """Yield the node and every key and value below it."""
+    yield root
+    for item in root.value if isinstance(root, yaml.CollectionNode) else ():
+        for node in item if isinstance(item, tuple) else (item,):
+            yield from _nodes(node)
 
 
 def _line(node: yaml.Node, parts: Sequence[str]) -> int | None:
@@ -93,64 +92,42 @@ def _line(node: yaml.Node, parts: Sequence[str]) -> int | None:
     return None
 
 
-def _read(path: str) -> yaml.Node:
+def _read(path: str) -> ConfigFile:
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            root = compose(file.read(), yaml.SafeLoader)
+        text = Path(path).read_text(encoding="utf-8-sig")
+        root, options = compose(text, yaml.SafeLoader), yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigurationError(
-            f"{path}{line}: this is no valid YAML: {error.problem or error.context}. Check indentation, "
+            f"{path}{line}: this is not valid YAML: {error.problem or error.context}. Check indentation, "
             "brackets, quotes and colons"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is no text in UTF-8 ({error}): save it as such") from error
+        raise ConfigurationError(f"{path} is not a text in UTF-8 ({error}): save it as such") from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    if not isinstance(root, yaml.MappingNode):
+    if not isinstance(options, dict) or not isinstance(root, yaml.MappingNode):
         raise ConfigurationError(
             f"{path} holds no options: expected keys such as 'data', 'model' and 'trainer', each followed by a colon"
         )
-    for key, first in _repeated(root):
-        raise ConfigurationError(
-            f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} is given twice, first in line "
-            f"{first.start_mark.line + 1}, and only the last would count: join the two"
-        )
-    for node, problem in _wrong(root):
+    for node, problem in _problems(root, Path(path).parent):
         raise ConfigurationError(f"{path}, line {node.start_mark.line + 1}: {problem}")
-    return root
+    return ConfigFile(path, options, root)
 
 
-def _wrong(root: yaml.MappingNode) -> Iterator[tuple[yaml.Node, str]]:
-    """Yield every node that no options can have, with what is wrong with it."""
+def _problems(root: yaml.MappingNode, folder: Path) -> Iterator[tuple[yaml.Node, str]]:
+    """Yield the nodes that cannot be options, each with the problem."""
+    for mapping in _nodes(root):
+        first: dict[str, yaml.Node] = {}
+        for key, _ in mapping.value if isinstance(mapping, yaml.MappingNode) else ():
+            if key.value == "":
+                yield key, "a key is empty: name the option"
+            if first.setdefault(key.value, key) is not key:
+                line = first[key.value].start_mark.line + 1
+                yield key, f"the key {key.value!r} is given twice, first in line {line}: join the two"
     for key, value in root.value:
-        if key.value in _GROUPS and isinstance(value, yaml.ScalarNode) and value.tag != f"{_TAG}str":
-            yield value, f"{key.value!r} has no options below it, but {value.value!r}: indent them, or remove the key"
-    nodes: list[yaml.Node] = [root]
-    for node in nodes:
-        if not node.tag.startswith(_TAG) or node.tag.startswith(f"{_TAG}python"):
-            yield (
-                node,
-                f"the tag {node.tag!r} is not allowed: options are plain values, and classes are given by class_path",
-            )
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == "":
-                    yield key, "a key is empty: name the option"
-                nodes += [key, value]
-        elif isinstance(node, yaml.SequenceNode):
-            nodes += node.value
-
-
-def _repeated(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Yield every key that its mapping already has, with the first of the two."""
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, key) is not key:
-                yield key, seen[key.value]
-            yield from _repeated(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated(item)
+        if key.value not in _GROUPS or not isinstance(value, yaml.ScalarNode):
+            continue
+        if not any((place / value.value).is_file() for place in (folder, Path())):
+            yield value, f"{key.value!r} is followed by {value.value!r}: indent its options, or remove the key"
