@@ -1,4 +1,4 @@
-"""What the command line does not print: messages of the libraries below it that ask nothing of the user."""
+"""Silence uninformative log messages and warnings of third-party libraries."""
 
 import logging
 import os
@@ -9,7 +9,6 @@ from contextlib import contextmanager
 _LOGGERS = (
     "lightning.pytorch.utilities.rank_zero",
     "lightning.fabric.utilities.seed",
-    "lightning.pytorch.trainer.connectors.checkpoint_connector",
     "lightning.pytorch.accelerators.cuda",
     *(f"datasets.packaged_modules.{kind}.{kind}" for kind in ("arrow", "csv", "json", "parquet")),
 )
@@ -21,20 +20,19 @@ _MESSAGES = (
     "You are using a CUDA device",  # a hint for large matrix products
     "💡 Tip",  # advertises a service
     "Restoring states from the checkpoint",  # "Restored" or "Loaded" follows
-    "`weights_only` was not set",  # at every checkpoint
-    "Detected KeyboardInterrupt",  # what to do about it follows
-    "Failed to read",  # so says the error that follows
+    "Detected KeyboardInterrupt",  # a message with the remedy follows
+    "Failed to read",  # the error that follows says so
     "Failed to load",
 )
 _WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own use of torch
-    r"It is recommended to use `self\.log\('(val|test|cascade)/.*sync_dist",  # the same on every process already
-    r"Grad strides do not match bucket view strides",  # torch's own, under DistributedDataParallel
-    r"The number of training batches .* is smaller than the logging interval",  # we log per epoch
-    r".* does not have many workers",  # rows are in memory: workers would slow them down
-    r"The dirpath has changed from",  # predictions need not be made in the folder of the run
-    r".*there is no last checkpoint available",  # told in other words by the command line
-    r"Total length of `list` across ranks is zero",  # no validation data: refused by what needs them
+    r"It is recommended to use `self\.log\('(val|test|cascade)/.*sync_dist",  # already the same on every process
+    r"Grad strides do not match bucket view strides",  # of torch itself, under DistributedDataParallel
+    r"The number of training batches .* is smaller than the logging interval",  # values are logged once per epoch
+    r".* does not have many workers",  # samples are in memory: workers would slow them down
+    r"The dirpath has changed from",  # predictions may be written to another folder
+    r".*there is no last checkpoint available",  # the command line has its own message
+    r"Total length of `list` across ranks is zero",  # no validation data; what needs them raises an error
 )
 _HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
@@ -46,25 +44,25 @@ class _Uninformative(logging.Filter):
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Within it those messages are dropped, and this package's warnings come as one line without a place in code."""
-    dropped, written = _Uninformative(), warnings.formatwarning
+    """Drop those messages in the context, and print this package's warnings in one line without a place in code."""
+    uninformative, original = _Uninformative(), warnings.formatwarning
 
     def formatted(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         if os.path.abspath(filename).startswith(_HERE):
             return f"warning: {message}\n"
-        return written(message, category, filename, lineno, line)
+        return original(message, category, filename, lineno, line)
 
     with warnings.catch_warnings():
         for text in _WARNINGS:
             warnings.filterwarnings("ignore", message=text)
         for name in _LOGGERS:
-            logging.getLogger(name).addFilter(dropped)
+            logging.getLogger(name).addFilter(uninformative)
         warnings.formatwarning = formatted
         try:
             yield
         finally:
-            warnings.formatwarning = written
+            warnings.formatwarning = original
             for name in _LOGGERS:
-                logging.getLogger(name).removeFilter(dropped)
+                logging.getLogger(name).removeFilter(uninformative)

@@ -22,8 +22,8 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
 from nested_lightning.cli import main as cli
-from nested_lightning.cli import program
 from nested_lightning.cli.output import quietly
+from nested_lightning.errors import DataError
 from nested_lightning.loggers import RunCSVLogger
 from nested_lightning.loggers.wandb import keep_wandb_offline
 
@@ -266,11 +266,11 @@ def test_another_package_with_a_command_lightning(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     entries = [SimpleNamespace(value=value, dist=SimpleNamespace(name=name)) for value, name in others]
-    monkeypatch.setattr(program, "entry_points", lambda **selected: entries if selected["name"] == "lightning" else [])
+    monkeypatch.setattr(cli, "entry_points", lambda **selected: entries if selected["name"] == "lightning" else [])
     monkeypatch.setattr(sys, "argv", [started_as, "recipes", "list"])
     cli.main()
     told = capsys.readouterr().err
-    assert ("warning: the package lightning-sdk installs" in told and "use 'nested-lightning'" in told) == warned
+    assert ("warning: the package lightning-sdk also installs" in told and "use 'nested-lightning'" in told) == warned
     assert len(told.splitlines()) == int(warned)
 
 
@@ -350,3 +350,45 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
     again = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert "stage 1/3 coarse | epoch 1 " not in again
     assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
+
+
+GLOO = "[pair.cc:545] Read error [127.0.0.1]:4: Connection reset by peer. This is typically caused by a remote worker"
+
+
+@pytest.mark.parametrize(("is_distributed", "error", "part"), [
+    (True, RuntimeError(GLOO), "Connection reset by peer)"),
+    (True, RuntimeError("shape mismatch"), None),
+    (True, ConnectionResetError("Connection reset by peer"), None),
+    (False, RuntimeError(GLOO), None),
+])  # fmt: skip
+def test_only_a_lost_process_is_explained(
+    is_distributed: bool, error: Exception, part: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: is_distributed)
+    failure = cli.explained(error)
+    assert (failure is None) == (part is None)
+    if failure is not None and part is not None:
+        message, code = failure
+        assert part in message and "--ckpt_path last" in message and code == 1
+
+
+def test_a_mistake_is_found_below_what_wraps_it() -> None:
+    wrapped = ValueError("of a parser")
+    wrapped.__cause__ = DataError("row 3")
+    assert cli.explained(wrapped) == ("row 3", 2)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 TB")])
+def test_too_little_memory_names_what_to_lower(error: Exception) -> None:
+    failure = cli.explained(error)
+    assert failure is not None and "data.batch_size" in failure[0] and failure[1] == 2
+
+
+@pytest.mark.parametrize("args", [["recipes", "list"], ["recipes", "cpoy"], ["report", "--ot"], ["dashboard", "-h"]])
+def test_commands_without_a_trainer_import_neither_torch_nor_lightning(args: list[str]) -> None:
+    code = (
+        "import sys\nfrom nested_lightning.cli.main import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"
+        "    print('heavy:', *{'torch', 'lightning'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "heavy:", done.stderr
