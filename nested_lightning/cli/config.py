@@ -1,6 +1,7 @@
 """Find, check and search the YAML files given with ``--config``."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +15,12 @@ _GROUPS = ("model", "data", "trainer", "cascade", "rejection", "temperature", "c
 
 
 class ConfigFile(NamedTuple):
-    """A file, its options, and the nodes they were read from, which know their lines."""
+    """A file, its options, the line of every dotted key, and every value as it is written."""
 
     path: str
     options: dict[str, Any]
-    root: yaml.MappingNode
+    lines: dict[str, int]
+    words: set[str]
 
 
 class Configs(NamedTuple):
@@ -30,22 +32,19 @@ class Configs(NamedTuple):
     def words(self) -> set[str]:
         """Return every value in the arguments and the files."""
         given = {word for argument in self.args for word in (argument, argument.partition("=")[2])}
-        nodes = (node for file in self.files for node in _nodes(file.root))
-        return given | {node.value for node in nodes if isinstance(node, yaml.ScalarNode)}
+        return given.union(*(file.words for file in self.files))
 
     def locate(self, key: str) -> str:
         """Return ``"FILE, line N: "`` for a dotted key, of the last file that has it.
 
         ``""`` if no file has it, or the arguments give it another value. ``init_args`` may be left out of keys.
         """
-        parts = _parts(key)
-        given = [_parts(argument.partition("=")[0][2:]) for argument in self.args if argument.startswith("--")]
-        if any(name and name == parts[: len(name)] for name in given):
+        key = _without_init_args(key)
+        given = [_without_init_args(a[2:].partition("=")[0]) for a in self.args if a.startswith("--")]
+        if any(f"{key}.".startswith(f"{name}.") for name in given):
             return ""
-        for file in reversed(self.files):
-            if (line := _line(file.root, parts)) is not None:
-                return f"{file.path}, line {line}: "
-        return ""
+        found = [f"{file.path}, line {file.lines[key]}: " for file in self.files if key in file.lines]
+        return found[-1] if found else ""
 
 
 def open_configs(args: Sequence[str]) -> Configs:
@@ -70,64 +69,56 @@ def open_configs(args: Sequence[str]) -> Configs:
     return Configs(found, files)
 
 
-def _parts(key: str) -> list[str]:
-    return [part for part in key.split(".") if part and part != "init_args"]
-
-
-def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
-    """Yield the node and every key and value below it."""
-    yield root
-    for item in root.value if isinstance(root, yaml.CollectionNode) else ():
-        for node in item if isinstance(item, tuple) else (item,):
-            yield from _nodes(node)
-
-
-def _line(node: yaml.Node, parts: Sequence[str]) -> int | None:
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        below = list(parts) if key.value == "init_args" else list(parts[1:])
-        if key.value in (parts[0], "init_args"):
-            line = _line(value, below) if below else key.start_mark.line + 1
-            if line is not None:
-                return int(line)
-    return None
-
-
 def _read(path: str) -> ConfigFile:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
         root, options = compose(text, yaml.SafeLoader), yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
         raise ConfigurationError(
-            f"{path}{line}: this is not valid YAML: {error.problem or error.context}. Check indentation, "
-            "brackets, quotes and colons"
+            f"{path}{f', line {mark.line + 1}' if mark else ''}: this is not valid YAML: "
+            f"{error.problem or error.context}. Check indentation, brackets, quotes and colons"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path} is not a text in UTF-8 ({error}): save it as such") from error
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    if not isinstance(options, dict) or not isinstance(root, yaml.MappingNode):
+    if not isinstance(options, dict) or root is None:
         raise ConfigurationError(
             f"{path} holds no options: expected keys such as 'data', 'model' and 'trainer', each followed by a colon"
         )
-    for node, problem in _problems(root, Path(path).parent):
-        raise ConfigurationError(f"{path}, line {node.start_mark.line + 1}: {problem}")
-    return ConfigFile(path, options, root)
-
-
-def _problems(root: yaml.MappingNode, folder: Path) -> Iterator[tuple[yaml.Node, str]]:
-    """Yield the nodes that cannot be options, each with the problem."""
-    for mapping in _nodes(root):
-        first: dict[str, yaml.Node] = {}
-        for key, _ in mapping.value if isinstance(mapping, yaml.MappingNode) else ():
-            if key.value == "":
-                yield key, "a key is empty: name the option"
-            if first.setdefault(key.value, key) is not key:
-                line = first[key.value].start_mark.line + 1
-                yield key, f"the key {key.value!r} is given twice, first in line {line}: join the two"
-    for key, value in root.value:
-        if key.value not in _GROUPS or not isinstance(value, yaml.ScalarNode):
+    lines: dict[str, int] = {}
+    words: set[str] = set()
+    for name, key, value in _entries(root):
+        text = value.value if isinstance(value, yaml.ScalarNode) else None
+        words |= set() if text is None else {text}
+        if key is None:
             continue
-        if not any((place / value.value).is_file() for place in (folder, Path())):
-            yield value, f"{key.value!r} is followed by {value.value!r}: indent its options, or remove the key"
+        if problem := _problem(name, key, text, lines, os.path.dirname(path)):
+            raise ConfigurationError(f"{path}, line {key.start_mark.line + 1}: {problem}")
+        lines[name] = key.start_mark.line + 1
+    plain = {_without_init_args(name): line for name, line in reversed(lines.items())}
+    return ConfigFile(path, options, plain, words)
+
+
+def _problem(name: str, key: yaml.Node, text: str | None, lines: Mapping[str, int], folder: str) -> str:
+    if name in lines:
+        return f"the key {key.value!r} is given twice, first in line {lines[name]}: join the two"
+    if key.value == "":
+        return "a key is empty: name the option"
+    if name in _GROUPS and text is not None and not any(os.path.isfile(os.path.join(at, text)) for at in ("", folder)):
+        return f"{name!r} is followed by {text!r}: indent its options, or remove the key"
+    return ""
+
+
+def _entries(node: yaml.Node, above: str = "") -> Iterator[tuple[str, yaml.Node | None, yaml.Node]]:
+    """Yield the dotted name, the key (None in a list) and the value of every entry below a node."""
+    for i, entry in enumerate(node.value if isinstance(node, yaml.CollectionNode) else ()):
+        key, value = entry if isinstance(entry, tuple) else (None, entry)
+        name = f"{above}.{i if key is None else key.value}".lstrip(".")
+        yield name, key, value
+        yield from _entries(value, name)
+
+
+def _without_init_args(key: str) -> str:
+    return key.replace(".init_args", "")

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _LOGGERS = (
     "lightning.pytorch.utilities.rank_zero",
@@ -13,16 +14,10 @@ _LOGGERS = (
     *(f"datasets.packaged_modules.{kind}.{kind}" for kind in ("arrow", "csv", "json", "parquet")),
 )
 _MESSAGES = (
-    "Seed set to",  # it is in config.yaml
-    "GPU available",
-    "TPU available",
-    "LOCAL_RANK",
-    "You are using a CUDA device",  # a hint for large matrix products
+    *("Seed set to", "GPU available", "TPU available", "LOCAL_RANK", "You are using a CUDA device"),
     "💡 Tip",  # advertises a service
     "Restoring states from the checkpoint",  # "Restored" or "Loaded" follows
-    "Detected KeyboardInterrupt",  # a message with the remedy follows
-    "Failed to read",  # the error that follows says so
-    "Failed to load",
+    *("Detected KeyboardInterrupt", "Failed to read", "Failed to load"),  # an error or a remedy follows
 )
 _WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own use of torch
@@ -34,35 +29,32 @@ _WARNINGS = (
     r".*there is no last checkpoint available",  # the command line has its own message
     r"Total length of `list` across ranks is zero",  # no validation data; what needs them raises an error
 )
-_HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-
-
-class _Uninformative(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not any(text in record.getMessage() for text in _MESSAGES)
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
     """Drop those messages in the context, and print this package's warnings in one line without a place in code."""
-    uninformative, original = _Uninformative(), warnings.formatwarning
+    original = warnings.formatwarning
 
-    def formatted(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-    ) -> str:
-        if os.path.abspath(filename).startswith(_HERE):
+    def formatted(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> str:
+        if os.path.abspath(filename).startswith(_PACKAGE):
             return f"warning: {message}\n"
-        return original(message, category, filename, lineno, line)
+        return original(message, category, filename, *place)
 
     with warnings.catch_warnings():
         for text in _WARNINGS:
             warnings.filterwarnings("ignore", message=text)
         for name in _LOGGERS:
-            logging.getLogger(name).addFilter(uninformative)
-        warnings.formatwarning = formatted
+            logging.getLogger(name).addFilter(_is_informative)
+        warnings.formatwarning = formatted  # type: ignore[assignment]
         try:
             yield
         finally:
             warnings.formatwarning = original
             for name in _LOGGERS:
-                logging.getLogger(name).removeFilter(uninformative)
+                logging.getLogger(name).removeFilter(_is_informative)
+
+
+def _is_informative(record: logging.LogRecord) -> bool:
+    return not any(text in record.getMessage() for text in _MESSAGES)

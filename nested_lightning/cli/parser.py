@@ -1,7 +1,7 @@
 """Run typed functions as commands, with every mistake in one line.
 
-``jsonargparse.auto_cli`` does the same but writes lists as ``[a,b]`` and flags as ``--flag true``; these commands take
-``RUN [RUN ...]`` and ``--flag``.
+``jsonargparse.auto_cli`` writes lists as ``[a,b]`` and flags as ``--flag true``; these commands take ``RUN [RUN ...]``
+and ``--flag``.
 """
 
 import inspect
@@ -9,7 +9,7 @@ import re
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
 from types import UnionType
-from typing import Any, NoReturn, Union, get_args, get_origin
+from typing import Any, NoReturn, get_args, get_origin
 
 import docstring_parser
 
@@ -22,8 +22,8 @@ Commands = Mapping[str, "Command | Commands"]
 def run_command(command: Command | Commands, args: Sequence[str], prog: str, description: str = "") -> None:
     """Parse the arguments and call a function with them.
 
-    Positional parameters of the function are positional arguments and keyword-only ones are options, ``--dry_run`` or
-    ``--dry-run``. A bool is a flag, a list takes one or more values. The help is the function's docstring.
+    Keyword-only parameters of the function are options, ``--dry_run`` or ``--dry-run``, and the others positional
+    arguments. A bool is a flag, a list takes one or more values. The help is the function's docstring.
 
     Args:
         command: the function, or functions by name, which makes them subcommands; names may be nested.
@@ -48,8 +48,7 @@ def run_command(command: Command | Commands, args: Sequence[str], prog: str, des
     chosen, function = values.pop("parser"), values.pop("function")
     if unknown:
         chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
-    positional = [values.pop(p.name) for p in _parameters(function) if p.kind is not p.KEYWORD_ONLY]
-    function(*positional, **values)
+    function(**values)
 
 
 class CommandParser(ArgumentParser):
@@ -77,54 +76,31 @@ def _add(parser: ArgumentParser, command: Command | Commands) -> None:
     if isinstance(command, Mapping):
         subparsers = parser.add_subparsers(required=True, title="commands", metavar="{" + ",".join(command) + "}")
         for name, below in command.items():
-            text = _summary(below)
-            _add(subparsers.add_parser(name, help=text, description=text), below)
+            several = f"One of: {', '.join(below)}." if isinstance(below, Mapping) else None
+            text = several or (below.__doc__ or "").partition("\n")[0]
+            _add(subparsers.add_parser(name, help=text.replace("%", "%%"), description=text), below)
         return
     docs = docstring_parser.parse(command.__doc__ or "")
-    helps = {param.arg_name: " ".join((param.description or "").replace("%", "%%").split()) for param in docs.params}
+    helps = {param.arg_name: " ".join((param.description or "").split()).replace("%", "%%") for param in docs.params}
     parser.description = " ".join(f"{docs.short_description or ''} {docs.long_description or ''}".split())
     parser.set_defaults(function=command)
-    for parameter in _parameters(command):
+    for parameter in inspect.signature(command).parameters.values():
         _add_argument(parser, parameter, helps.get(parameter.name, ""))
 
 
 def _add_argument(parser: ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
-    required = parameter.default is parameter.empty
-    options: dict[str, Any] = {} if required else {"default": parameter.default}
-    if parameter.annotation is bool:
-        options["action"] = "store_true"
-    else:
-        options["type"], is_list = _value_type(parameter.annotation)
-        options["metavar"] = parameter.name.upper()
-        if is_list:
-            options |= {"nargs": "+", "metavar": parameter.name.upper().removesuffix("S")}
-        if parameter.default not in (parameter.empty, None):
-            text += " (default: %(default)s)"
-    names = [parameter.name]
-    if parameter.kind is parameter.KEYWORD_ONLY:
-        names = list(dict.fromkeys((f"--{parameter.name}", f"--{parameter.name.replace('_', '-')}")))
-        options |= {"dest": parameter.name, "required": required} if options.get("action") is None else {}
-    parser.add_argument(*names, help=text, **options)
-
-
-def _parameters(function: Command) -> list[inspect.Parameter]:
-    return list(inspect.signature(function, eval_str=True).parameters.values())
-
-
-def _value_type(annotation: Any) -> tuple[Callable[[str], Any], bool]:
-    """Return the type of one value, and whether there may be several.
-
-    Example:
-        >>> _value_type(list[int] | None)
-        (<class 'int'>, True)
-    """
-    if get_origin(annotation) in (UnionType, Union):
-        annotation = next(kind for kind in get_args(annotation) if kind is not type(None))
-    return (get_args(annotation)[0], True) if get_origin(annotation) is list else (annotation, False)
-
-
-def _summary(command: Command | Commands) -> str:
-    """Return the first line of a function's docstring; of several functions, their names."""
-    if isinstance(command, Mapping):
-        return f"One of: {', '.join(command)}."
-    return (command.__doc__ or "").partition("\n")[0]
+    name, default, kind = parameter.name, parameter.default, parameter.annotation
+    if isinstance(kind, UnionType):  # with None
+        kind = get_args(kind)[0]
+    options: dict[str, Any] = {"type": kind, "metavar": name.upper()}
+    if kind is bool:
+        options = {"action": "store_true"}
+    elif get_origin(kind) is list:
+        options = {"type": get_args(kind)[0], "metavar": name.upper().removesuffix("S"), "nargs": "+"}
+    if parameter.kind is not parameter.KEYWORD_ONLY:
+        parser.add_argument(name, help=text, **options)
+        return
+    options |= {"required": True} if default is parameter.empty else {"default": default}
+    names = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
+    shown = kind is not bool and default not in (parameter.empty, None)
+    parser.add_argument(*names, dest=name, help=text + " (default: %(default)s)" * shown, **options)
