@@ -90,24 +90,25 @@ def _read(path: str) -> ConfigFile:
     lines: dict[str, int] = {}
     words: set[str] = set()
     for name, key, value in _entries(root):
-        text = value.value if isinstance(value, yaml.ScalarNode) else None
-        words |= set() if text is None else {text}
+        scalar = value.value if isinstance(value, yaml.ScalarNode) else None
+        words |= set() if scalar is None else {scalar}
         if key is None:
             continue
-        if problem := _problem(name, key, text, lines, os.path.dirname(path)):
+        if problem := _problem(name, key, scalar, lines, os.path.dirname(path)):
             raise ConfigurationError(f"{path}, line {key.start_mark.line + 1}: {problem}")
         lines[name] = key.start_mark.line + 1
     plain = {_without_init_args(name): line for name, line in reversed(lines.items())}
     return ConfigFile(path, options, plain, words)
 
 
-def _problem(name: str, key: yaml.Node, text: str | None, lines: Mapping[str, int], folder: str) -> str:
+def _problem(name: str, key: yaml.Node, scalar: str | None, lines: Mapping[str, int], folder: str) -> str:
     if name in lines:
         return f"the key {key.value!r} is given twice, first in line {lines[name]}: join the two"
     if key.value == "":
         return "a key is empty: name the option"
-    if name in _GROUPS and text is not None and not any(os.path.isfile(os.path.join(at, text)) for at in ("", folder)):
-        return f"{name!r} is followed by {text!r}: indent its options, or remove the key"
+    is_file = any(os.path.isfile(os.path.join(place, scalar or "")) for place in ("", folder))
+    if name in _GROUPS and scalar is not None and not is_file:
+        return f"{name!r} is followed by {scalar!r}: indent its options, or remove the key"
     return ""
 
 

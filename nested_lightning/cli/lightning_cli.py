@@ -15,7 +15,8 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
 from nested_lightning.callbacks import (
@@ -43,7 +44,6 @@ from nested_lightning.strategies.sharded_backbone import (
     ShardedBackboneStrategy as ShardedBackboneStrategy,  # makes its name known
 )
 
-_SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
 Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
 Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help.
@@ -142,31 +142,35 @@ def run_cli(
     model_class: type[L.LightningModule] | None = None,
     data_class: type[L.LightningDataModule] | None = None,
 ) -> None:
-    """Parse the arguments, build the classes that they name, and run the subcommand."""
+    """Parse the arguments, build the classes that they name, and run the subcommand.
+
+    Raises:
+        SystemExit: with 143 if the run was asked to end by SIGTERM.
+    """
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
-    # Abbreviated options would change their meaning when options are added.
     parser: dict[str, Any] = {"parser_mode": "omegaconf+", "exit_on_error": False, "formatter_class": ShortHelp}
-    NestedCLI(
-        model_class or NestedLightningModule,
-        data_class or HierarchicalDataModule,
-        save_config_callback=SaveRunConfig,
-        save_config_kwargs={"save_to_log_dir": False},
-        trainer_defaults={
-            "callbacks": [StageProgress(), Report(), PredictionWriter()],
-            "max_epochs": -1,  # the cascade ends the run
-            "enable_model_summary": False,
-        },
-        parser_kwargs={
-            **parser,
-            "allow_abbrev": False,
-            "description": _DESCRIPTION,
-            **{name: parser for name in _SUBCOMMANDS},
-        },
-        seed_everything_default=0,
-        auto_configure_optimizers=False,  # the cascade needs the module's own configure_optimizers
-        # The report prints the metrics of a test; a later --verbose has the last word.
-        args=[args[0], "--verbose=false", *args[1:]] if args[:1] == ["test"] else args,
-    )
+    # Abbreviated options would change their meaning when options are added.
+    whole = {**parser, "allow_abbrev": False, "description": _DESCRIPTION}
+    try:
+        NestedCLI(
+            model_class or NestedLightningModule,
+            data_class or HierarchicalDataModule,
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults={
+                "callbacks": [StageProgress(), Report(), PredictionWriter()],
+                "max_epochs": -1,  # the cascade ends the run
+                "enable_model_summary": False,
+            },
+            parser_kwargs={**whole, **dict.fromkeys(NestedCLI.subcommands(), parser)},
+            seed_everything_default=0,
+            auto_configure_optimizers=False,  # the cascade needs the module's own configure_optimizers
+            # The report prints the metrics of a test; a later --verbose has the last word.
+            args=[args[0], "--verbose=false", *args[1:]] if args[:1] == ["test"] else args,
+        )
+    except SIGTERMException:
+        # Lightning kills the run's first process as soon as it sees that another has failed.
+        sys.exit(143 if rank_zero_only.rank == 0 else 0)  # type: ignore[attr-defined]
 
 
 def resume_command(args: Sequence[str]) -> str:

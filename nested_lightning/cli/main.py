@@ -1,6 +1,7 @@
 """The command ``lightning``: run a subcommand, and map exceptions to a user message and an exit code."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -8,10 +9,10 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nested_lightning.cli import OTHER_COMMANDS
-from nested_lightning.cli.output import quietly
+from nested_lightning.cli.output import as_options, quietly
 from nested_lightning.errors import mistake_behind
 
 if TYPE_CHECKING:
@@ -19,15 +20,10 @@ if TYPE_CHECKING:
     from nested_lightning.module import NestedLightningModule
 
 _INTERRUPTED = 128 + signal.SIGINT
-# What gloo, NCCL and torch's store say when another process has ended; they raise no exception of its own for it.
-_LOST_PROCESS = (
-    "Connection closed by peer",
-    "Connection reset by peer",
-    "Broken pipe",
-    "Timed out waiting",
-    "NCCL communicator was aborted",
-    "ncclRemoteError",
-    "failed to recv",
+# What gloo, NCCL and torch's store say when another process has ended; there is no exception of its own for it.
+_LOST_PROCESS = re.compile(
+    "Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL communicator was aborted|ncclRemoteError"
+    "|failed to recv"
 )
 
 
@@ -53,11 +49,13 @@ def main(
         sys.path.insert(0, os.getcwd())  # finds the user's classes beside the recipe, like python -m
     try:
         with quietly():
-            if arguments[:1] and arguments[0] in OTHER_COMMANDS:
-                name = arguments[0]
+            name = "".join(arguments[:1])
+            if name in OTHER_COMMANDS:
                 getattr(import_module(f"nested_lightning.cli.{name}"), f"{name}_command")(arguments[1:])
             else:
-                _run_trainer(arguments, model_class, data_class)
+                from nested_lightning.cli.lightning_cli import run_cli
+
+                run_cli(arguments, model_class, data_class)
     except SystemExit as end:
         # Lightning exits with 1 after Ctrl-C, like after any failure.
         sys.exit(_INTERRUPTED if isinstance(end.__context__, KeyboardInterrupt) else end.code)
@@ -67,21 +65,8 @@ def main(
         if (failure := explained(error)) is None:
             raise
         message, code = failure
-        print(f"error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"error: {as_options(' '.join(message.split()))}", file=sys.stderr)
         sys.exit(code)
-
-
-def _run_trainer(arguments: list[str], model_class: Any, data_class: Any) -> None:
-    from lightning.pytorch.utilities import rank_zero_only
-    from lightning.pytorch.utilities.exceptions import SIGTERMException
-
-    from nested_lightning.cli.lightning_cli import run_cli
-
-    try:
-        run_cli(arguments, model_class, data_class)
-    except SIGTERMException:
-        # Lightning kills the run's first process as soon as it sees that another has failed.
-        sys.exit(143 if rank_zero_only.rank == 0 else 0)  # type: ignore[attr-defined]
 
 
 def explained(error: Exception) -> tuple[str, int] | None:
@@ -99,30 +84,20 @@ def explained(error: Exception) -> tuple[str, int] | None:
             f"there is not enough memory ({error}): lower data.batch_size, data.eval_batch_size, data.image_size or "
             "the number of channels"
         ), 2
-    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _LOST_PROCESS) and _is_distributed(error):
+    in_group = isinstance(error, torch.distributed.DistError) or torch.distributed.is_initialized()
+    if in_group and isinstance(error, RuntimeError) and _LOST_PROCESS.search(str(error)):
         reason = str(error).splitlines()[0].partition(". ")[0]
         return (
             f"another process of this run has ended ({reason}): its output, or the log of its machine, says why. "
             "Nothing that was saved is lost: start all processes again with --ckpt_path last"
         ), 1
-    if _is_restoring(error):
+    codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
+    if any(Path(code.co_filename).stem == "checkpoint_connector" and "resto" in code.co_name for code in codes):
         return (
             f"the checkpoint in --ckpt_path does not fit this run ({type(error).__name__}: {error}): the run has "
             "other options than the one that wrote it, or the file was changed or written by another program"
         ), 2
     return None
-
-
-def _is_distributed(error: RuntimeError) -> bool:
-    import torch
-
-    return isinstance(error, torch.distributed.DistError) or torch.distributed.is_initialized()
-
-
-def _is_restoring(error: Exception) -> bool:
-    """Return whether the error was raised while Lightning restored a checkpoint."""
-    codes = (frame.f_code for frame, _ in walk_tb(error.__traceback__))
-    return any(Path(c.co_filename).stem == "checkpoint_connector" and "resto" in c.co_name for c in codes)
 
 
 def _warn_of_other_command() -> None:

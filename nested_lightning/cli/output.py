@@ -1,7 +1,8 @@
-"""Silence uninformative log messages and warnings of third-party libraries."""
+"""Silence uninformative messages of third-party libraries, and name arguments as options in those of this package."""
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def quietly() -> Iterator[None]:
 
     def formatted(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> str:
         if os.path.abspath(filename).startswith(_PACKAGE):
-            return f"warning: {message}\n"
+            return f"warning: {as_options(str(message))}\n"
         return original(message, category, filename, *place)
 
     with warnings.catch_warnings():
@@ -54,6 +55,17 @@ def quietly() -> Iterator[None]:
             warnings.formatwarning = original
             for name in _LOGGERS:
                 logging.getLogger(name).removeFilter(_is_informative)
+
+
+def as_options(message: str) -> str:
+    """Return a message of the package, which names arguments as in Python, with options of the command line.
+
+    Example:
+        >>> as_options('resume with ckpt_path="last"')
+        'resume with --ckpt_path last'
+    """
+    message = re.sub(r'(?<![\w.-])ckpt_path="(\w+)"', r"--ckpt_path \1", message)
+    return re.sub(r"(?<![\w./-])default_root_dir\b", "--trainer.default_root_dir", message)
 
 
 def _is_informative(record: logging.LogRecord) -> bool:

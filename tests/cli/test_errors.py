@@ -353,7 +353,7 @@ def test_a_checkpoint_of_another_network(
 def test_a_folder_with_another_run(folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(trained, folder / "run")
     message = refused_without_trace(capsys, "fit", *digits(folder / "run"), "--data.batch_size", "7")
-    expect(message, str(folder / "run" / "checkpoints" / "last.ckpt"), "--ckpt_path last", "--trainer.default_root_dir")
+    expect(message, "--ckpt_path last", "--trainer.default_root_dir", str(folder / "run" / "checkpoints" / "last.ckpt"))
 
 
 def test_too_little_memory(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
