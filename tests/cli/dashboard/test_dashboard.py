@@ -12,7 +12,7 @@ from helpers.commands import refused, run
 from helpers.toy import TAXONOMY, loader, toy_module, toy_trainer
 
 from nested_lightning.callbacks import RunCheckpoint
-from nested_lightning.cli.dashboard import command
+from nested_lightning.cli import dashboard
 from nested_lightning.loggers import wandb as loggers
 
 pytest.importorskip("wandb_workspaces")
@@ -114,7 +114,7 @@ def test_mistakes(
 def test_the_extra_is_named_where_it_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
     message = refused(capsys, *WHERE, "--config", "recipes/mnist.yaml", "--dry-run")
     assert "pip install 'nested-lightning[dashboards]'" in message
 
