@@ -79,10 +79,8 @@ def _read(path: str) -> ConfigFile:
             f"{path}{f', line {mark.line + 1}' if mark else ''}: this is not valid YAML: "
             f"{error.problem or error.context}. Check indentation, brackets, quotes and colons"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not a text in UTF-8 ({error}): save it as such") from error
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a text in UTF-8: {error}") from error
     if not isinstance(options, dict) or root is None:
         raise ConfigurationError(
             f"{path} holds no options: expected keys such as 'data', 'model' and 'trainer', each followed by a colon"

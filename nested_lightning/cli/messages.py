@@ -63,24 +63,14 @@ def explain(message: str, parser: ArgumentParser, configs: Configs, other_comman
         commands = [*re.findall(r"[\w-]+", match[2]), *other_commands]
         problem = f"unknown command '{match[1]}'.{suggestion(match[1], commands)} Choose from {', '.join(commands)}"
     else:
-        problem = _shortened(message.replace(f" {prefix}", " "))
+        problem = message.replace(f" {prefix}", " ")
+        for pattern, shorter in _SHORTER:
+            problem = re.sub(pattern, shorter, problem, flags=re.DOTALL | re.MULTILINE)
+        problem = " ".join(problem.split()).removeprefix("- ")
         if "arguments are required" in problem and not key:
-            problem += _remedy(program)
+            model = "" if prefix == "fit." else "a trained model with --ckpt_path RUN/checkpoints/final.ckpt, or "
+            problem += f". Give {model}a recipe with --config FILE (listed by: nested-lightning recipes list)"
     return (configs.locate(place) if place else "") + (f"option '{key}': " if key else "") + problem
-
-
-def _shortened(message: str) -> str:
-    """Return the message in one line, with the types in it in plain words and without what is said elsewhere."""
-    for pattern, replacement in _SHORTER:
-        message = re.sub(pattern, replacement, message, flags=re.DOTALL | re.MULTILINE)
-    return " ".join(message.split()).removeprefix("- ")
-
-
-def _remedy(program: str) -> str:
-    recipe = "a recipe with --config FILE (listed by: nested-lightning recipes list)"
-    if program.endswith(" fit"):
-        return f". Give {recipe}"
-    return f". Give a trained model with --ckpt_path RUN/checkpoints/final.ckpt, or {recipe}"
 
 
 def _nearest(key: str, parser: ArgumentParser) -> str:

@@ -81,5 +81,5 @@ def test_not_a_configuration(mine: Path, text: str, match: str) -> None:
 @pytest.mark.parametrize("content", [b"a: \xff\xfe\n", b"a: \x00\n"])
 def test_not_a_text(mine: Path, content: bytes) -> None:
     (mine / "bad.yaml").write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"bad\.yaml is not a text in UTF-8"):
+    with pytest.raises(ConfigurationError, match=r"bad\.yaml cannot be read as a text in UTF-8"):
         open_configs(["fit", "--config", "bad.yaml"])

@@ -1,4 +1,4 @@
-"""Build the workspace of W&B: a section for each question, with a panel for each answer."""
+"""Build the workspace of W&B: sections of panels for levels, stages, calibration and distortions."""
 
 from collections.abc import Sequence
 from typing import Any
