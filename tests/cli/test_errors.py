@@ -1,14 +1,18 @@
-"""Each mistake of a user is told in one message, with exit code 2, and leaves nothing behind."""
+"""Each mistake of a user ends in one message, with exit code 2, and leaves no files behind."""
 
+import json
 import math
 import re
 import shutil
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers.commands import SHORT, digits, refused, run, write_rows
+from helpers.commands import digits, refused, run, write_rows
 
 TAXONOMY = "levels: [kind, species]\ntree:\n  bird: [owl, eagle]\n  fish: [cod, eel]\n"
 SPECIES = ("owl", "eagle", "cod", "eel")
@@ -22,6 +26,8 @@ trainer: {default_root_dir: run, accelerator: cpu}
 cascade: {max_epochs: 1}
 rejection: {steps: 3}
 """
+RUN = digits(Path("run"))
+Check = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
@@ -45,16 +51,19 @@ def rows() -> list[dict[str, Any]]:
     return [{"x": [float(i % 5), 1.0, float(i % 3)], "label": labels[i % 8]} for i in range(64)]
 
 
-def refused_without_trace(capsys: pytest.CaptureFixture[str], *args: object) -> str:
-    """Return the message of a wrong command, which must leave every file as it was, and make none."""
-    before = contents()
-    message = refused(capsys, *args)
-    assert contents() == before
-    return message
+@pytest.fixture
+def mistake(capsys: pytest.CaptureFixture[str]) -> Check:
+    """Return a check of a wrong command: it must leave every file as it was, and its message must have these parts."""
 
+    def contents() -> dict[str, bytes | None]:
+        return {str(path): path.read_bytes() if path.is_file() else None for path in Path().rglob("*")}
 
-def contents() -> dict[str, bytes | None]:
-    return {str(path): path.read_bytes() if path.is_file() else None for path in Path().rglob("*")}
+    def check(args: Sequence[object], *parts: str) -> None:
+        before = contents()
+        expect(refused(capsys, *args), *parts)
+        assert contents() == before
+
+    return check
 
 
 def expect(message: str, *parts: str) -> None:
@@ -109,8 +118,8 @@ def expect(message: str, *parts: str) -> None:
     (["--config", "recipes/digit.yaml"], ["'recipes/digit.yaml' does not exist", "mean 'recipes/digits.yaml'"]),
     (["--data.taxonomy", "taxonomies/digit.yaml"], ["does not exist", "mean 'taxonomies/digits.yaml'"]),
 ])  # fmt: skip
-def test_wrong_option(args: list[str], parts: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    expect(refused_without_trace(capsys, "fit", *digits(folder / "run"), *args), *parts)
+def test_wrong_option(args: list[str], parts: list[str], mistake: Check) -> None:
+    mistake(["fit", *RUN, *args], *parts)
 
 
 @pytest.mark.parametrize(("text", "parts"), [
@@ -139,18 +148,14 @@ def test_wrong_option(args: list[str], parts: list[str], folder: Path, capsys: p
     ("data:\n  source: ${data.\n", ["line 2", "'data.source'"]),
     ("data:\n  source: ${nothing:3}\n", ["line 2", "'data.source'", "nothing"]),
 ])  # fmt: skip
-def test_wrong_file(text: str, parts: list[str], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_file(text: str, parts: list[str], folder: Path, mistake: Check) -> None:
     (folder / "mine.yaml").write_text(text)
-    message = refused_without_trace(capsys, "fit", *digits(folder / "run"), "--config", "mine.yaml")
-    expect(message, "mine.yaml", *parts)
+    mistake(["fit", *RUN, "--config", "mine.yaml"], "mine.yaml", *parts)
 
 
-def test_the_place_of_a_key_is_not_told_when_the_command_line_set_it(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_overrides_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "mine.yaml").write_text("data:\n  batch_size: 3\n")
-    args = ["fit", *digits(folder / "run"), "--config", "mine.yaml", "--data.batch_size=wide"]
-    assert "mine.yaml" not in refused_without_trace(capsys, *args)
+    assert "mine.yaml" not in refused(capsys, "fit", *RUN, "--config", "mine.yaml", "--data.batch_size=wide")
 
 
 @pytest.mark.parametrize(("args", "parts"), [
@@ -162,52 +167,37 @@ def test_the_place_of_a_key_is_not_told_when_the_command_line_set_it(
     (["test", "--config", "recipes/digits.yaml"], ["test needs a trained model", "--ckpt_path"]),
     (["predict", "--config", "recipes/digits.yaml"], ["predict needs a trained model", "--ckpt_path"]),
 ])  # fmt: skip
-def test_wrong_command(args: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    expect(refused_without_trace(capsys, *args), *parts)
+def test_wrong_command(args: list[str], parts: list[str], mistake: Check) -> None:
+    mistake(args, *parts)
 
 
-def test_a_folder_that_cannot_be_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_cannot_be_written(folder: Path, mistake: Check) -> None:
     (folder / "file").write_text("")
-    expect(
-        refused_without_trace(capsys, "fit", *digits(folder / "file" / "run")), "cannot be written", "default_root_dir"
-    )
+    mistake(["fit", *digits(folder / "file" / "run")], "cannot be written", "default_root_dir")
 
 
 # Data
 
 
-def broken_parquet(folder: Path) -> list[str]:
-    (folder / "train.parquet").write_bytes(b"PAR1 but nothing else")
-    return ["--data.source", "train.parquet"]
+def options(*args: str, **files: str) -> tuple[list[str], dict[str, str]]:
+    return list(args), files
 
 
-def other_rows(*changed: dict[str, Any]) -> Any:
+def other_rows(*changed: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
     """Return the small problem with its first rows changed."""
-
-    def write(folder: Path) -> list[str]:
-        write_rows(folder / "rows.jsonl", [*changed, *rows()[len(changed) :]])
-        return []
-
-    return write
+    return options(**{"rows.jsonl": "\n".join(map(json.dumps, [*changed, *rows()[len(changed) :]]))})
 
 
-def other_tree(text: str) -> Any:
-    def write(folder: Path) -> list[str]:
-        (folder / "tree.yaml").write_text(text)
-        return []
-
-    return write
+def other_tree(text: str) -> tuple[list[str], dict[str, str]]:
+    return options(**{"tree.yaml": text})
 
 
-def two_parents(folder: Path) -> list[str]:
-    pairs = [("bird", "owl"), ("bird", "eagle"), ("fish", "cod"), ("fish", "owl")] * 4
-    write_rows(folder / "rows.jsonl", [{"x": [1.0, 2.0, 3.0], "kind": a, "species": b} for a, b in pairs])
-    (folder / "columns.yaml").write_text("data: {taxonomy: null, label_columns: [kind, species]}")
-    return ["--config", "columns.yaml"]
-
-
-def options(*args: str) -> Any:
-    return lambda folder: list(args)
+broken_parquet = options("--data.source", "train.parquet", **{"train.parquet": "PAR1 but nothing else"})
+PAIRS = [("bird", "owl"), ("bird", "eagle"), ("fish", "cod"), ("fish", "owl")] * 4
+two_parents = options("--config", "columns.yaml", **{
+    "rows.jsonl": "\n".join(json.dumps({"x": [1.0, 2.0, 3.0], "kind": a, "species": b}) for a, b in PAIRS),
+    "columns.yaml": "data: {taxonomy: null, label_columns: [kind, species]}",
+})  # fmt: skip
 
 
 @pytest.mark.parametrize(("change", "parts"), [
@@ -234,9 +224,11 @@ def options(*args: str) -> Any:
     (options("--data.validation", "0"), ["no validation data", "data.validation"]),
     (options("--data.taxonomy", "3"), ["taxonomy", "3"]),
 ])  # fmt: skip
-def test_wrong_data(change: Any, parts: list[str], problem: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = change(problem)
-    expect(refused_without_trace(capsys, "fit", "--config", "problem.yaml", *args), *parts)
+def test_wrong_data(change: tuple[list[str], dict[str, str]], parts: list[str], problem: Path, mistake: Check) -> None:
+    args, files = change
+    for name, text in files.items():
+        (problem / name).write_text(text)
+    mistake(["fit", "--config", "problem.yaml", *args], *parts)
 
 
 def test_the_small_problem_itself_is_fine(problem: Path) -> None:
@@ -252,14 +244,14 @@ def test_images_of_different_sizes(folder: Path, capsys: pytest.CaptureFixture[s
             path = folder / "images" / "train" / str(digit) / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (8, side), color=digit).save(path)
-    args = ["fit", *digits(folder / "run"), "--data.source=images", "--data.budgets=null", "--data.test=null"]
-    message = refused_without_trace(capsys, *args, "--cascade.stages=[fine]")
+    args = ["--data.source=images", "--data.budgets=null", "--data.test=null", "--cascade.stages=[fine]"]
+    message = refused(capsys, "fit", *RUN, *args)
     expect(message, "the image is 9x8 (height x width)", "8x8", "data.image_size")
     assert re.search(r"row \d+ of split 'train' of images", message)
 
 
 def test_a_loss_that_is_not_finite(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = refused(capsys, "fit", *digits(folder / "run"), "--cascade.learning_rate", "1e30")
+    message = refused(capsys, "fit", *RUN, "--cascade.learning_rate", "1e30")
     expect(message, "the loss is not finite in stage 1 (coarse), epoch 1, ", "batch", "learning rate")
     assert not list(folder.rglob("*.ckpt"))
 
@@ -276,99 +268,69 @@ def test_a_loss_that_is_not_finite(folder: Path, capsys: pytest.CaptureFixture[s
     ("predict", "short.ckpt", "short.ckpt cannot be read as a checkpoint"),
     ("predict", "tensor.ckpt", "tensor.ckpt is no checkpoint of a training run"),
 ])  # fmt: skip
-def test_not_a_checkpoint(
-    command: str, name: str, part: str, folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_not_a_checkpoint(command: str, name: str, part: str, folder: Path, trained: Path, mistake: Check) -> None:
     (folder / "text.ckpt").write_text("not a checkpoint")
     (folder / "short.ckpt").write_bytes((trained / "checkpoints" / "final.ckpt").read_bytes()[:5000])
     torch.save({"a": torch.zeros(2)}, folder / "tensor.ckpt")
-    expect(refused_without_trace(capsys, command, *digits(folder / "run"), "--ckpt_path", name), part)
+    mistake([command, *RUN, "--ckpt_path", name], part)
 
 
-def test_a_last_checkpoint_that_is_damaged(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_last_checkpoint(folder: Path, mistake: Check) -> None:
     (folder / "run" / "checkpoints").mkdir(parents=True)
     (folder / "run" / "checkpoints" / "last.ckpt").write_bytes(b"damaged")
-    message = refused_without_trace(capsys, "fit", *digits(folder / "run"), "--ckpt_path", "last")
-    expect(message, "last.ckpt cannot be read as a checkpoint")
+    mistake(["fit", *RUN, "--ckpt_path", "last"], "last.ckpt cannot be read as a checkpoint")
 
 
-@pytest.mark.parametrize(
-    ("command", "keys", "value", "part"),
-    [
-        (
-            "test",
-            ["config"],
-            None,
-            "changed.ckpt was changed after it was written: expected a dict of options, got NoneType",
-        ),
-        ("test", ["loops"], {}, "does not fit this run (KeyError: 'test_loop')"),
-        ("fit", ["optimizer_states"], None, "does not fit this run"),
-        ("test", ["HierarchicalDataModule", "input_shape"], [1, -8, 8], "the shape of its inputs is [1, -8, 8]"),
-        ("predict", ["HierarchicalDataModule", "seed"], "x", "does not fit this run (ValueError: invalid literal"),
-        ("predict", ["state_dict", "loss_weights"], 2.5, "does not fit this run (AttributeError"),
-    ],
-)
-def test_a_checkpoint_that_was_changed(
-    trained: Path,
-    folder: Path,
-    capsys: pytest.CaptureFixture[str],
-    command: str,
-    keys: list[str],
-    value: Any,
-    part: str,
+@pytest.mark.parametrize(("command", "keys", "value", "part"), [
+    ("test", "config", None, "changed.ckpt was changed after it was written: expected a dict of options, got NoneType"),
+    ("test", "loops", {}, "does not fit this run (KeyError: 'test_loop')"),
+    ("fit", "optimizer_states", None, "does not fit this run"),
+    ("test", "HierarchicalDataModule/input_shape", [1, -8, 8], "the shape of its inputs is [1, -8, 8]"),
+    ("predict", "HierarchicalDataModule/seed", "x", "does not fit this run (ValueError: invalid literal"),
+    ("predict", "state_dict/loss_weights", 2.5, "does not fit this run (AttributeError"),
+])  # fmt: skip
+def test_a_changed_checkpoint(
+    trained: Path, folder: Path, mistake: Check, command: str, keys: str, value: Any, part: str
 ) -> None:
     checkpoint = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
-    *above, last = keys
-    inner = checkpoint
-    for key in above:
-        inner = inner[key]
-    inner[last] = value
+    *above, last = keys.split("/")
+    reduce(getitem, above, checkpoint)[last] = value
     torch.save(checkpoint, folder / "changed.ckpt")
-    expect(refused_without_trace(capsys, command, *digits(folder / "run"), "--ckpt_path", "changed.ckpt"), part)
+    mistake([command, *RUN, "--ckpt_path", "changed.ckpt"], part)
 
 
 @pytest.mark.parametrize("command", ["fit", "test", "predict"])
-def test_a_checkpoint_of_another_taxonomy(
-    command: str, problem: Path, trained: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    checkpoint = trained / "checkpoints" / "last.ckpt"
-    (problem / "digits.yaml").write_text(
-        "levels: [kind, digit]\ntree:\n  even: [0, 2, 4, 6, 8]\n  odd: [1, 3, 5, 7, 9]\n"
-    )
-    args = ["--data.taxonomy=digits.yaml", "--data.budgets=null", "--model.bottleneck_channels=8"]
-    args += ["--cascade.learning_rate=null"]
-    message = refused_without_trace(capsys, command, *digits(problem / "run"), *args, "--ckpt_path", checkpoint)
-    expect(message, "another taxonomy", "coarse 2 > middle 4 > fine 10", "kind 2 > digit 10")
+def test_a_checkpoint_of_another_taxonomy(command: str, folder: Path, trained: Path, mistake: Check) -> None:
+    tree = "levels: [kind, digit]\ntree:\n  even: [0, 2, 4, 6, 8]\n  odd: [1, 3, 5, 7, 9]\n"
+    (folder / "digits.yaml").write_text(tree)
+    args = [*RUN, "--data.taxonomy=digits.yaml", "--data.budgets=null", "--model.bottleneck_channels=8"]
+    args += ["--cascade.learning_rate=null", "--ckpt_path", str(trained / "checkpoints" / "last.ckpt")]
+    mistake([command, *args], "another taxonomy", "coarse 2 > middle 4 > fine 10", "kind 2 > digit 10")
 
 
 @pytest.mark.parametrize("command", ["fit", "test"])
-def test_a_checkpoint_of_another_network(
-    command: str, folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    args = [*digits(folder / "run"), "--model.backbone.channels", "[3, 5]", "--ckpt_path"]
-    message = refused_without_trace(capsys, command, *args, trained / "checkpoints" / "last.ckpt")
-    expect(message, "another model", "network.backbone", "in the checkpoint", "in the model", "more differ")
+def test_a_checkpoint_of_another_network(command: str, trained: Path, mistake: Check) -> None:
+    args = [*RUN, "--model.backbone.channels", "[3, 5]", "--ckpt_path", trained / "checkpoints" / "last.ckpt"]
+    parts = ["another model", "network.backbone", "in the checkpoint", "in the model", "more differ"]
+    mistake([command, *args], *parts)
 
 
-def test_a_folder_with_another_run(folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_with_another_run(folder: Path, trained: Path, mistake: Check) -> None:
     shutil.copytree(trained, folder / "run")
-    message = refused_without_trace(capsys, "fit", *digits(folder / "run"), "--data.batch_size", "7")
-    expect(message, "--ckpt_path last", "--trainer.default_root_dir", str(folder / "run" / "checkpoints" / "last.ckpt"))
+    parts = ["--ckpt_path last", "--trainer.default_root_dir", str(folder / "run" / "checkpoints" / "last.ckpt")]
+    mistake(["fit", *RUN, "--data.batch_size", "7"], *parts)
 
 
-def test_too_little_memory(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def large(*args: Any) -> None:
-        torch.empty(2**60)
-
-    monkeypatch.setattr("nested_lightning.module.NestedLightningModule.training_step", large)
-    message = refused(capsys, "fit", *digits(folder / "run"))
+def test_too_little_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("nested_lightning.module.NestedLightningModule.training_step", lambda *_: torch.empty(2**60))
+    message = refused(capsys, "fit", *RUN)
     expect(message, "not enough memory", "you tried to allocate", "data.batch_size", "number of channels")
 
 
-def test_a_bug_is_not_called_a_mistake(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_called_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr("nested_lightning.module.NestedLightningModule.training_step", broken)
     with pytest.raises(RuntimeError, match="a bug"):
-        run("fit", *digits(folder / "run"), *SHORT)
+        run("fit", *RUN)
