@@ -69,6 +69,7 @@ def test_options_in_place_of_a_file_are_left_alone(mine: Path) -> None:
     ("a: [1\nb: 2\n", r"bad\.yaml, line 2: this is not valid YAML"),
     ("a: 'b\n", r"bad\.yaml, line 2: this is not valid YAML"),
     ("text", r"bad\.yaml holds no options"),
+    ("", r"bad\.yaml holds no options"),
     ("model:\n  x: 1\n  x: 2\n", r"bad\.yaml, line 3: the key 'x' is given twice, first in line 2"),
     ("callbacks:\n- {a: 1, a: 2}\n", r"bad\.yaml, line 2: the key 'a' is given twice"),
 ])  # fmt: skip
