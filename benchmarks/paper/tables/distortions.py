@@ -1,4 +1,4 @@
-"""Images under growing distortion (Fig. F.1)."""
+"""Figure F.1: digits under the four distortions; nothing is trained."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +6,34 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from benchmarks.paper.commands import Runs, figure
+from benchmarks.paper.evaluation import DISTORTIONS, join_batches
+from benchmarks.paper.result import Result
+from nested_lightning import HierarchicalDataModule
 from nested_lightning.errors import DataError
+from nested_lightning.transforms import Turbulence
 
 _WIDTH = 9  # inches
 _GAP = 2  # pixels between images
+
+
+@figure("figureF1", seeds=1, one_seed=True)
+def show_distortions(runs: Runs) -> Result:
+    """Return the picture: the first test sample of each digit."""
+    distortions = {name: Turbulence(**options["init_args"]) for name, options in DISTORTIONS.items()}
+    source = str(runs.workspace.data / "mnist")
+    data = HierarchicalDataModule(source, "taxonomies/mnist.yaml", distortions=distortions, seed=runs.seeds[0])
+    data.setup("test")
+    columns = [join_batches(loader) for loader in data.test_dataloader()]
+    target, names = columns[0][1][:, -1], data.taxonomy.names(data.taxonomy.n_levels - 1)
+    first = [int((target == k).nonzero()[0]) for k in range(len(names))]
+    titles = ["original", *(name.replace("_", " ") for name in distortions)]
+    images = {title: column[0][first] for title, column in zip(titles, columns, strict=True)}
+    return Result(
+        title="Figure F.1: distortions",
+        notes=["(S, T) = (1, 0.8), (1, 1), (1, 1.3), (1, 1.5): smoothness of the field and its strength, in pixels."],
+        pictures={runs.name: draw_distortions(images, names)},
+    )
 
 
 def draw_distortions(images: Mapping[str, Tensor], names: Sequence[str]) -> Figure:
@@ -20,7 +44,7 @@ def draw_distortions(images: Mapping[str, Tensor], names: Sequence[str]) -> Figu
         names: n names, one per image.
 
     Raises:
-        DataError: images of other shapes, or more or fewer of them than names.
+        DataError: the rows differ in shape, or have not one image per name.
     """
     from torchvision.utils import make_grid
 
