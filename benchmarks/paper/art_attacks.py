@@ -91,25 +91,14 @@ def find_minimal_fgsm(
     """Find the smallest FGSM step that makes one level's prediction of each image incorrect.
 
     The step follows the sign of the gradient at the unchanged image: x + eps * sign(grad), clipped to [0, 1]; only its
-    length varies. The arguments are those of :func:`attack`. ART's own search for the smallest step also changes
-    samples that are incorrect without it, and does not return the step.
-
-    Args:
-        module: as for ``attack``.
-        images: as for ``attack``.
-        target: as for ``attack``.
-        level: as for ``attack``.
-        epsilons: lengths to try, ascending, in units of the images' [0, 1].
-        batch_size: samples per forward pass.
+    length varies. ART's own search for the smallest step also changes samples that are incorrect without it, and does
+    not return the step. Arguments and errors are those of :func:`attack`; ``epsilons`` are the lengths to try,
+    ascending, in units of the images' [0, 1].
 
     Returns:
         The images ``[B, ...]``, float32, each with its smallest step, and the steps ``[B]``, float64: the first of
         ``epsilons`` at which the prediction is incorrect, even if a longer one corrects it; 0 where it is incorrect
         without a step; infinite, with an unchanged image, where no step succeeds.
-
-    Raises:
-        ConfigurationError: ART is missing, or an unknown level.
-        DataError: images outside [0, 1], or targets that do not fit.
     """
     labels = _labels_of(module, images, target, level)
     x = images.detach().cpu().numpy().astype(np.float32)
@@ -159,28 +148,17 @@ def find_epsilons(steps: Tensor, rates: Sequence[float]) -> list[float]:
 
 
 class LevelScores(nn.Module):
-    """Compute the log-probabilities of one level, calibrated and combined, with a gradient.
+    """Compute the log-probabilities ``[B, K]`` of one level of a model, calibrated and combined, with a gradient.
 
     They are the logs of what ``module.predict`` returns and serve as logits: a softmax over them gives the
     probabilities divided by their sum, so rejected mass affects neither gradient nor prediction. Logs keep their slope
-    where a probability is rounded to 1, so no model looks robust because it is very confident.
-
-    Args:
-        module: a trained model.
-        level: index of the level.
-
-    Shape:
-        - input: images ``[B, ...]``
-        - output: ``[B, K]`` float32, the classes of the level
-
-    Raises:
-        ConfigurationError: the model's combination has no gradient (``majority_vote``).
+    where a probability is rounded to 1, so no model looks robust because it is very confident. A ``majority_vote``
+    combination has no gradient: ConfigurationError.
     """
 
     def __init__(self, module: NestedLightningModule, level: int) -> None:
         super().__init__()
-        self.module = module
-        self.level = level
+        self.module, self.level = module, level
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the log-probabilities of the level."""
@@ -194,11 +172,7 @@ class LevelScores(nn.Module):
 
 
 def make_art_classifier(module: NestedLightningModule, level: int, input_shape: tuple[int, ...]) -> Any:
-    """Return ART's ``PyTorchClassifier`` around :class:`LevelScores`, for inputs in [0, 1].
-
-    Raises:
-        ConfigurationError: ART is not installed.
-    """
+    """Return ART's ``PyTorchClassifier`` around :class:`LevelScores`, for inputs in [0, 1]; needs ART."""
     try:
         from art.estimators.classification import PyTorchClassifier
     except ImportError as error:

@@ -32,14 +32,7 @@ class Samples:
 
 
 class Problem:
-    """One source or several with a taxonomy and the splits train, validation and test.
-
-    Args:
-        source: as the data module takes it, like ``taxonomy`` and ``label_columns``.
-        taxonomy: see ``source``.
-        label_columns: see ``source``.
-        input_column: column of the text.
-    """
+    """Sources with a taxonomy and the splits train, validation and test; arguments are those of the data module."""
 
     def __init__(self, source: Any, taxonomy: Any, label_columns: Any, input_column: str) -> None:
         self._data, self._input_column = LabelledSource(source, taxonomy, label_columns), input_column

@@ -58,13 +58,7 @@ def _summarise(counted: npt.NDArray[np.bool_]) -> dict[str, float | None]:
 
 
 def format_table(source: str, n_samples: int, methods: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the table of one test source, a row per method.
-
-    Args:
-        source: its name.
-        n_samples: its number of test samples.
-        methods: what :func:`compute_metrics` returns by method, with ``fit_seconds`` (None: not measured).
-    """
+    """Return the table of one test source, a row per method: its metrics and ``fit_seconds`` (None: not measured)."""
     names = [name for name in next(iter(methods.values())) if name != "fit_seconds"]
     lines = [f"### {source}, {n_samples:,} test samples", ""]
     lines += [f"| method | {' | '.join(names)} | fit |", "|---|" + "---|" * (len(names) + 1)]

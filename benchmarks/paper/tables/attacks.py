@@ -79,15 +79,7 @@ def evaluate_attacks(
     saliency map use the first samples of it. In Table 4 every image gets the smallest change that the attack finds:
     none if the prediction is already incorrect, the smallest step of a grid for FGSM, otherwise ART's result. Samples
     that are never misled are left out of the accuracies and means, so the accuracy of the finest level is 0 in each.
-
-    Args:
-        module: a trained model.
-        images: float ``[N, C, H, W]`` in [0, 1].
-        target: int64 ``[N, n_levels]``, known at every level.
-        fgsm_samples: number of samples for Table 3, and for FGSM in Table 4.
-        other_samples: number of samples for the slower attacks.
-        theta: the step of the saliency map, per pixel.
-        seed: of the choice.
+    ``theta`` is the step of the saliency map, per pixel.
 
     Returns:
         Plain values. ``table3``: ``rows`` (samples) and per error rate ``eps@5`` and so on, None if no step of the grid

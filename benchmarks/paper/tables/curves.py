@@ -35,16 +35,9 @@ def show_curves(runs: Runs) -> Result:
 def draw_curves(runs: Mapping[str, Sequence[Path]], levels: Sequence[str]) -> Figure:
     """Draw the accuracy on the validation samples after every epoch: thin lines are runs, a bold one is their mean.
 
-    The vertical axis is stretched towards 100 %: equal steps divide the errors by equal factors. The mean ends with the
-    shortest run of the method. Vertical lines in the colour of a cascade show where its next stage begins.
-
-    Args:
-        runs: by method (6 at most) the folders of its runs, each with the ``metrics.csv`` of its training.
-        levels: names of the levels, coarse to fine.
-
-    Raises:
-        DataError: a run has no accuracies of a level.
-        FileNotFoundError: a run has no ``metrics.csv``.
+    ``runs`` has the folders of the runs by method (6 at most). The vertical axis is stretched towards 100 %: equal
+    steps divide the errors by equal factors. The mean ends with the shortest run of the method. Vertical lines in the
+    colour of a cascade show where its next stage begins.
     """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     panels = figure.subplots(1, len(levels), sharex=True, sharey=True, squeeze=False)[0]

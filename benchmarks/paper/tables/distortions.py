@@ -37,15 +37,7 @@ def show_distortions(runs: Runs) -> Result:
 
 
 def draw_distortions(images: Mapping[str, Tensor], names: Sequence[str]) -> Figure:
-    """Draw a row of images for each distortion, a column for each class.
-
-    Args:
-        images: by title of the row ``FloatTensor[n, C, H, W]`` in [0, 1], the same images in the same order.
-        names: n names, one per image.
-
-    Raises:
-        DataError: the rows differ in shape, or have not one image per name.
-    """
+    """Draw a row of images ``FloatTensor[n, C, H, W]`` in [0, 1] for each distortion, a column for each of n names."""
     from torchvision.utils import make_grid
 
     shapes = {tuple(batch.shape) for batch in images.values()}

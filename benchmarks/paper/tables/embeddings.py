@@ -48,13 +48,8 @@ def draw_embeddings(
     The hue shows the coarsest class, the lightness the finest, the marker the class of the second level. Up to 12
     finest classes are named at the median of their points. The axes have no meaning.
 
-    Args:
-        embeddings: by column the embeddings ``[N, ...]`` per level, coarse to fine, as ``module.network.embed(images)``
-            returns them, or the first of them, ``embed(images, up_to=0)``; panels of missing levels stay empty.
-        target: class indices ``[N, n_levels]``, -1 unknown.
-        taxonomy: of the classes.
-        samples: the most samples drawn.
-        seed: of the choice and of t-SNE.
+    ``embeddings`` has by column those ``[N, ...]`` of each level, coarse to fine, as ``module.network.embed`` returns
+    them; panels of missing levels stay empty.
     """
     from sklearn.manifold import TSNE
 

@@ -58,13 +58,7 @@ def measure_information(
 
     F is the backbone's deepest feature, after the last pooling of :class:`~nested_lightning.models.UNetEncoder`; H is
     the map of the coarsest bottleneck and G that of the next, both before their global average pooling. Each is
-    averaged to 2x2 and flattened.
-
-    Args:
-        module: in evaluation mode, with a backbone and bottlenecks that return maps.
-        images: ``[N, C, H, W]``; half of them train the estimator, the other half are measured.
-        seed: of the estimator.
-        steps: of the estimator.
+    averaged to 2x2 and flattened. Half of ``images [N, C, H, W]`` train the estimator, the other half are measured.
 
     Returns:
         ``FG`` and ``FH``, each with the ``nats``, ``steps`` and ``history`` of
@@ -103,12 +97,7 @@ def _pool(pooled: list[Tensor], part: nn.Module, inputs: Any, output: Any) -> No
 
 
 def draw_information(estimates: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """Draw I(F, G) and I(F, H) over the estimator's steps: the mean over seeds, and a band that contains all of them.
-
-    Args:
-        estimates: for one or two variants by name, the result of :func:`measure_information` for every seed, with the
-            same number of steps.
-    """
+    """Draw I(F, G) and I(F, H) of each variant over the steps: the mean over seeds, and a band that contains all."""
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.subplots()
     for (variant, seeds), colour in zip(estimates.items(), (BLUE, ORANGE), strict=False):

@@ -22,11 +22,7 @@ def show_rejection(runs: Runs) -> Result:
 
 
 def draw_rejection(seed: int = 0) -> Figure:
-    """Draw the inputs of two classes, and a network's predictions without and with a class for all other inputs.
-
-    Args:
-        seed: of inputs and weights.
-    """
+    """Draw the inputs of two classes, and a network's predictions without and with a class for all other inputs."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(2, SAMPLES, generator=generator)
     uniform = torch.rand(SAMPLES, generator=generator)
@@ -50,16 +46,7 @@ def draw_rejection(seed: int = 0) -> Figure:
 
 
 def confidences(samples: Tensor, x: Tensor, seed: int) -> Tensor:
-    """Train a small network to separate classes and return its probabilities.
-
-    Args:
-        samples: ``[K, N]``, N inputs of each of K classes.
-        x: ``[M]``, the inputs to predict.
-        seed: of the weights; torch's global random state does not change.
-
-    Returns:
-        ``[M, K]``, probabilities.
-    """
+    """Train a network on ``samples [K, N]`` of K classes and return its probabilities ``[M, K]`` for ``x [M]``."""
     n_classes, n = samples.shape
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

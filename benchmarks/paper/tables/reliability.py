@@ -34,12 +34,7 @@ def show_reliability(runs: Runs) -> Result:
 
 
 def draw_reliability(bins: Mapping[str, Mapping[str, Tensor]]) -> Figure:
-    """Draw one reliability diagram per row and level.
-
-    Args:
-        bins: by title of the row, such as ``clean, before calibration``, and by level, coarse to fine:
-            ``[n, 3]`` from :func:`nested_lightning.functional.reliability.reliability_bins`.
-    """
+    """Draw one reliability diagram per title of a row and level, from its :func:`reliability_bins`."""
     figure = Figure(figsize=(9, 2.5 * len(bins) + 0.6), layout="constrained")
     heights = [1.0] * (len(bins) - 1) + [1.25]  # the last row has the axis labels and the legend
     parts = figure.subfigures(len(bins), 1, squeeze=False, height_ratios=heights)[:, 0]

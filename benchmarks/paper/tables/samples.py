@@ -61,16 +61,8 @@ def draw_samples(
     The samples are drawn at random from those known at every level, so that nobody chooses them. A prediction is a bar
     as long as its confidence; below the end of the path it is withheld, and the most probable class is shown in grey.
 
-    Args:
-        views: by title the images ``FloatTensor[N, C, H, W]`` in [0, 1], and by method the result of
-            :meth:`NestedLightningModule.predict` for all of them; the same methods in all views.
-        targets: ``LongTensor[N, n_levels]``, -1 = unknown.
-        taxonomy: the tree of labels.
-        n: number of samples on the sheet.
-        seed: of the draw.
-
-    Raises:
-        DataError: fewer than ``n`` samples are known at every level.
+    ``views`` has by title the images ``FloatTensor[N, C, H, W]`` in [0, 1], and by method the result of
+    :meth:`NestedLightningModule.predict` for all of them; the same methods in all views.
     """
     known = (targets >= 0).all(dim=1).nonzero().flatten()
     if len(known) < n:

@@ -1,7 +1,6 @@
 """Figure D.1: trees discovered in the confusions of a shallow classifier, and those of the authors."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -14,22 +13,12 @@ from nested_lightning.figures import plot_confusion
 
 ROOT = Path(__file__).parents[3]
 SAMPLES = 10_000
-
-
-class Problem(NamedTuple):
-    """A data set, and the number of groups in the authors' tree."""
-
-    title: str
-    column: str
-    groups: list[int]
-    slack: int
-
-
 DATASETS = {
-    "mnist": Problem("MNIST", "image", [2, 4], 0),
-    "fashion_mnist": Problem("Fashion-MNIST", "image", [2, 4], 0),
-    "cifar10": Problem("CIFAR-10", "img", [2, 5], 1),
+    "mnist": ("MNIST", "image", [2, 4], 0),
+    "fashion_mnist": ("Fashion-MNIST", "image", [2, 4], 0),
+    "cifar10": ("CIFAR-10", "img", [2, 5], 1),
 }
+"""Title, column of the images, and the numbers of groups in the authors' tree, which may differ by the last number."""
 
 
 @figure("figureD1", seeds=3)
@@ -37,20 +26,21 @@ def compare_trees(runs: Runs) -> Result:
     """Return the share of samples predicted outside their group, and a picture of the first seed's trees."""
     drawing = Figure(figsize=(15, 5.2), layout="constrained")
     rows = []
-    for (dataset, problem), ax in zip(DATASETS.items(), drawing.subplots(1, len(DATASETS)), strict=True):
+    axes = drawing.subplots(1, len(DATASETS))
+    for (dataset, (name, column, groups, slack)), ax in zip(DATASETS.items(), axes, strict=True):
         authors = Taxonomy.from_yaml(ROOT / "taxonomies" / f"{dataset}.yaml")
         masses: list[tuple[float, ...]] = []
         for seed in runs.seeds:
             source = str(runs.workspace.data / dataset)
-            inputs, labels = labelled_rows(source, input_column=problem.column, rows=SAMPLES, seed=seed)
+            inputs, labels = labelled_rows(source, input_column=column, rows=SAMPLES, seed=seed)
             names, matrix = confusion(inputs, labels, seed)
-            found = discover(names, matrix, problem.groups, slack=problem.slack, seed=seed)
+            found = discover(names, matrix, groups, slack=slack, seed=seed)
             masses.append((*found.masses, *off_diagonal_masses(authors, names, matrix)))
             if seed == runs.seeds[0]:
                 plot_confusion(found.matrix, found.labels, found.sizes, ax)
-                ax.set_title(problem.title)
-        columns = [percent(column) for column in zip(*masses, strict=True)]
-        rows.append(Row(problem.title, [Cell(columns[i]) for i in (0, 3, 1, 4)]))
+                ax.set_title(name)
+        shares = [percent(column) for column in zip(*masses, strict=True)]
+        rows.append(Row(name, [Cell(shares[i]) for i in (0, 3, 1, 4)]))
     return Result(
         title="Figure D.1: share of rows answered with a class of another group, tree found and tree of the authors",
         columns=["coarse, found", "coarse, authors'", "middle, found", "middle, authors'"],
