@@ -25,11 +25,10 @@ def attack(
     level: int = -1,
     **options: Any,
 ) -> Tensor:
-    """Change images so that one level's prediction becomes incorrect, whichever class it becomes.
+    """Change images so that one level's prediction becomes any incorrect class.
 
     The attacker knows the whole model and attacks what ``module.predict`` returns at that level, calibrated and
-    combined, through its log-probabilities (:class:`LevelScores`). With Eq. 2 the coarser heads therefore take part;
-    with ``sum_up``, the end-to-end baseline, the finest head alone. Each sample is attacked independently, and samples
+    combined, through its log-probabilities (:class:`LevelScores`). Each sample is attacked independently, and samples
     that are predicted incorrectly without an attack stay unchanged.
 
     ============  ==============================================  =================================================

@@ -53,7 +53,7 @@ def estimate_information(
         batch_size: pairs of each kind per step.
         hidden: units of each hidden layer.
         learning_rate: of Adam.
-        every: steps between two estimates of the history; the last step has one, too.
+        every: steps between two estimates of the history, which ends with the last step.
         seed: of the halves, the weights and the batches. torch's global random state does not change.
 
     Returns:
@@ -82,13 +82,8 @@ def estimate_information(
     log_average, at, history = torch.zeros(1), [], []
     for step in range(1, steps + 1):
         rows, partners = learned[torch.randint(len(learned), (2, batch_size), generator=generator)]
-        with torch.enable_grad():
-            joint = network(torch.cat([x[rows], z[rows]], dim=1)).mean()
-            log_mean = network(torch.cat([x[rows], z[partners]], dim=1)).logsumexp(0) - math.log(batch_size)
-            log_average = torch.logaddexp(log_average + math.log(_DECAY), log_mean.detach() + math.log(1 - _DECAY))
-            optimizer.zero_grad()
-            # Its gradient is that of the bound with the moving average in the denominator.
-            ((log_mean - log_average).exp() - joint).backward()
+        optimizer.zero_grad()
+        log_average = _backward(network, x[rows], z[rows], z[partners], log_average)
         optimizer.step()
         averaged.update_parameters(network)
         if step % every == 0 or step == steps:
@@ -108,6 +103,16 @@ def _check(x: Tensor, z: Tensor, **positive: float) -> None:
     for name, value in positive.items():
         if value <= 0:
             raise ConfigurationError(f"estimate_information: {name} must be positive, got {value}")
+
+
+@torch.enable_grad()
+def _backward(network: nn.Module, x: Tensor, z: Tensor, other_z: Tensor, log_average: Tensor) -> Tensor:
+    """Compute the gradient of the bound with a moving average in the denominator; return the log of that average."""
+    joint = network(torch.cat([x, z], dim=1)).mean()
+    log_mean = network(torch.cat([x, other_z], dim=1)).logsumexp(0) - math.log(len(x))
+    log_average = torch.logaddexp(log_average + math.log(_DECAY), log_mean.detach() + math.log(1 - _DECAY))
+    ((log_mean - log_average).exp() - joint).backward()
+    return log_average
 
 
 def _standardise(sample: Tensor, rows: Tensor) -> Tensor:

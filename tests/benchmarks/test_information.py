@@ -44,23 +44,17 @@ def test_independent_samples_share_nothing_however_few(n: int) -> None:
     assert quick(*gaussians(0, n, dims=3)).nats < 0.01
 
 
-def test_a_dependence_without_correlation() -> None:
+def test_other_dependences() -> None:
+    x, z = gaussians(0.7, dims=4)  # information adds up over dimensions, in any basis
+    basis, _ = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(3)))
+    assert quick(x @ basis, z, steps=500).nats == pytest.approx(4 * shared(0.7), rel=0.1)
+    x, z = gaussians(0.9, 20000)  # units, a stretched scale and a constant column do not matter
+    columns = torch.cat([1e6 * x + 5, torch.full_like(x, 7)], dim=1)
+    assert quick(columns, 1e-6 * z.exp().log1p()).nats == pytest.approx(shared(0.9), rel=0.1)
     x, _ = gaussians(0, 20000)
     z = (x.abs() > x.abs().median()).long()
     assert abs(torch.corrcoef(torch.cat([x, z], dim=1).T)[0, 1]) < 0.02
     assert quick(x, z, steps=1200).nats == pytest.approx(math.log(2), rel=0.1)
-
-
-def test_information_adds_up_over_dimensions_in_any_basis() -> None:
-    x, z = gaussians(0.7, dims=4)
-    basis, _ = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(3)))
-    assert quick(x @ basis, z, steps=500).nats == pytest.approx(4 * shared(0.7), rel=0.1)
-
-
-def test_neither_units_nor_a_stretched_scale_nor_a_constant_column_matter() -> None:
-    x, z = gaussians(0.9, 20000)
-    columns = torch.cat([1e6 * x + 5, torch.full_like(x, 7)], dim=1)
-    assert quick(columns, 1e-6 * z.exp().log1p()).nats == pytest.approx(shared(0.9), rel=0.1)
 
 
 def test_only_the_seed_decides_and_the_global_random_state_does_not_change() -> None:

@@ -240,7 +240,7 @@ def test_with_one_seed_nothing_is_significant() -> None:
     assert "| end to end, clean | +20.0 |" in lines and "inf" not in lines
 
 
-def test_a_table_of_ones_own_is_a_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_a_decorated_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "REGISTERED", {})
 
     @table("table7", dataset="mnist", variants=["nested", "traditional"], seeds=2)

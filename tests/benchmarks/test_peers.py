@@ -1,8 +1,10 @@
 """The comparison with other methods: on 60 sentences, against metrics computed in other ways."""
 
+import io
 import itertools
 import json
 import random
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,24 @@ def compare(folder: Path, *options: str) -> Any:
     return json.loads((folder / "out" / "peers.json").read_text())
 
 
+@pytest.fixture(scope="module")
+def compared(folder: Path) -> tuple[Any, Any, str]:
+    """Return the settings, the table by source and what is printed, of all methods and the run."""
+    with redirect_stdout(io.StringIO()) as printed:
+        result = compare(folder, "--runs", f"nested={folder}/run")
+    tables = {source: result["tables"][f"{folder}/{source}"] for source in ("fine", "coarse")}
+    assert len(result["tables"]) == 2 and (folder / "out" / "peers.md").read_text() in printed.getvalue()
+    return result["settings"], tables, printed.getvalue()
+
+
+def read(folder: Path, name: str) -> datasets.Dataset:
+    return datasets.Dataset.from_parquet(f"{folder}/{name}.parquet")
+
+
+def vectorizer() -> TfidfVectorizer:
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
+
+
 def labels(rows: datasets.Dataset) -> np.ndarray[Any, Any]:
     return np.array([rows[level] for level in LEVELS]).T
 
@@ -73,35 +93,29 @@ def percent(found: np.ndarray[Any, Any], rows: datasets.Dataset) -> list[float]:
     return [*(100 * correct.mean(axis=0)), 100 * correct.all(axis=1).mean()]
 
 
-def test_every_method_is_in_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = compare(folder, "--runs", f"nested={folder}/run")
-    assert set(result["tables"]) == {f"{folder}/fine", f"{folder}/coarse"}
-    printed = capsys.readouterr().out
-    assert (folder / "out" / "peers.md").read_text() in printed
+def test_every_method_is_in_the_table(folder: Path, compared: Any) -> None:
+    settings, tables, printed = compared
     for source, n in (("fine", 8), ("coarse", 4)):
-        table = result["tables"][f"{folder}/{source}"]
-        assert table["rows"] == n
-        assert set(table["methods"]) == FITTED | {"nested"}
+        assert tables[source]["rows"] == n
+        assert set(tables[source]["methods"]) == FITTED | {"nested"}
     assert printed.count("| nested |") == 2
-    assert table["methods"]["svm_flat"]["path"]["mean"] is None, "no test sample of this source is labelled in full"
+    path = tables["coarse"]["methods"]["svm_flat"]["path"]
+    assert path["mean"] is None, "no test sample of this source is labelled in full"
 
-    table = result["tables"][f"{folder}/fine"]["methods"]
-    rows, test = (datasets.Dataset.from_parquet(f"{folder}/fine/{name}.parquet") for name in ("train", "test"))
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
+    table, rows, test = tables["fine"]["methods"], read(folder, "fine/train"), read(folder, "fine/test")
+    words = vectorizer()
     inputs, asked = words.fit_transform(rows["text"]), words.transform(test["text"])
-    flat = LinearSVC(C=result["settings"]["svm_flat"]["C"], random_state=0).fit(inputs, rows["species"])
-    paths = np.array([TREE.find(name) for name in flat.predict(asked)])
-    check(table["svm_flat"], percent(paths, test))
+    flat = LinearSVC(C=settings["svm_flat"]["C"], random_state=0).fit(inputs, rows["species"])
+    check(table["svm_flat"], percent(np.array([TREE.find(name) for name in flat.predict(asked)]), test))
     assert table["svm_flat"]["inconsistent"]["mean"] == 0
 
-    local = LinearSVC(C=result["settings"]["hiclass_lcpn"]["C"], random_state=0)
-    paths = LocalClassifierPerParentNode(local).fit(inputs, labels(rows)).predict(asked)
-    check(table["hiclass_lcpn"], percent(paths, test))
+    local = LinearSVC(C=settings["hiclass_lcpn"]["C"], random_state=0)
+    model = LocalClassifierPerParentNode(local).fit(inputs, labels(rows))
+    check(table["hiclass_lcpn"], percent(model.predict(asked), test))
 
-    run("predict", "--ckpt_path", folder / "run/checkpoints/final.ckpt", "--data.source", folder / "fine",
-        "--trainer.default_root_dir", folder / "predicted")  # fmt: skip
-    predicted = datasets.Dataset.from_parquet(str(folder / "predicted" / "predictions.parquet"))
-    check(table["nested"], percent(labels(predicted), test))
+    checkpoint, out = folder / "run/checkpoints/final.ckpt", folder / "predicted"
+    run("predict", "--ckpt_path", checkpoint, "--data.source", folder / "fine", "--trainer.default_root_dir", out)
+    check(table["nested"], percent(labels(read(out, "predictions")), test))
 
 
 def check(metrics: Any, expected: list[float]) -> None:
@@ -110,12 +124,9 @@ def check(metrics: Any, expected: list[float]) -> None:
 
 def scores_by_name(folder: Path, chosen: dict[str, float]) -> tuple[dict[tuple[int, str], float], datasets.Dataset]:
     """Return the score of each test sample for each class, by machines of levels trained on all samples known there."""
-    fine, coarse, test = (
-        datasets.Dataset.from_parquet(f"{folder}/{name}.parquet")
-        for name in ("fine/train", "coarse/train", "fine/test")
-    )
+    fine, coarse, test = (read(folder, name) for name in ("fine/train", "coarse/train", "fine/test"))
     texts = [*fine["text"], *coarse["text"]]
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2).fit(texts)
+    words = vectorizer().fit(texts)
     scores: dict[tuple[int, str], float] = {}
     for name in LEVELS:
         names = [*fine[name], *(coarse[name] if name in coarse.column_names else [])]
@@ -142,9 +153,8 @@ def test_machines_of_levels_learn_from_all_samples_known_there(folder: Path) -> 
     check(table["svm_parent_score"], percent(with_parents, test))
 
 
-def test_hiclass_learns_from_coarse_samples(folder: Path) -> None:
-    result = compare(folder, "--methods", "hiclass_lcpn", "hiclass_lcpl")
-    table, settings = result["tables"][f"{folder}/fine"]["methods"], result["settings"]
+def test_hiclass_learns_from_coarse_samples(folder: Path, compared: Any) -> None:
+    settings, table = compared[0], compared[1]["fine"]["methods"]
     scores, test = scores_by_name(folder, dict.fromkeys(LEVELS, settings["hiclass_lcpl_all_rows"]["C"]))
     found = []
     for row in range(len(test)):
@@ -155,10 +165,8 @@ def test_hiclass_learns_from_coarse_samples(folder: Path) -> None:
         found.append(path[1:])
     check(table["hiclass_lcpl_all_rows"], percent(np.array(found), test))
 
-    fine, coarse = (datasets.Dataset.from_parquet(f"{folder}/{name}/train.parquet") for name in ("fine", "coarse"))
-    unknown = [""] * len(coarse)
-    paths = [*labels(fine).tolist(), *zip(coarse["kind"], coarse["family"], unknown, strict=True)]
-    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
+    fine, coarse, words = read(folder, "fine/train"), read(folder, "coarse/train"), vectorizer()
+    paths = [*labels(fine).tolist(), *zip(coarse["kind"], coarse["family"], [""] * len(coarse), strict=True)]
     inputs = words.fit_transform([*fine["text"], *coarse["text"]])
     local = LinearSVC(C=settings["hiclass_lcpn_all_rows"]["C"], random_state=0)
     model = LocalClassifierPerParentNode(local).fit(inputs, paths)
@@ -192,6 +200,10 @@ def test_metrics_of_random_predictions() -> None:
         (["--source", "{fine}", "--input_column", "texts"], "Did you mean 'text'?"),
         (["--source", "{fine}/train.parquet"], "has no split 'test'"),
         (["--source", "{fine}", "--runs", "a={fine}"], "final.ckpt"),
+        (["--source", "nowhere", "--methods"], "give --methods or --runs"),
+        (["--source", "nowhere", "--runs", "svm_flat=a"], "this name is taken"),
+        (["--source", "nowhere", "--runs", "a=b", "a=c"], "this name is taken"),
+        (["--source", "nowhere", "--runs", "a"], "write NAME=RUN1,RUN2"),
     ],
 )
 def test_a_mistake_is_one_message(
@@ -200,17 +212,6 @@ def test_a_mistake_is_one_message(
     with pytest.raises(SystemExit) as end:
         main([*(option.format(fine=folder / "fine") for option in options), "--label_columns", "[kind,family,species]"])
     assert end.value.code == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("error: ")
-    assert message in lines[0]
-
-
-@pytest.mark.parametrize(
-    "options", [["--methods"], ["--runs", "svm_flat=a"], ["--runs", "a=b", "a=c"], ["--runs", "a"]]
-)
-def test_options_that_do_not_fit(capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["--source", "nowhere", *options])
-    assert end.value.code == 2
-    assert "error: " in capsys.readouterr().err
+    *usage, error = capsys.readouterr().err.splitlines()
+    assert message in error
+    assert usage[0].startswith("usage: ") if usage else error.startswith("error: ")
