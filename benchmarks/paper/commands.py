@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmarks.paper.evaluation import CLEAN, join_batches, open_run
 from benchmarks.paper.experiments import Experiment
 from benchmarks.paper.result import Result
-from benchmarks.paper.training import Workspace, package_versions, read, write
+from benchmarks.paper.training import Workspace, read, read_versions, write
 from nested_lightning import NestedLightningModule
 
 Loaders = dict[str, Any]
@@ -129,7 +129,7 @@ table = figure = Command
 def _provenance(runs: Runs) -> tuple[dict[str, Any], dict[str, str]]:
     """Return options, wall times and devices by variant, and the versions: this process's if nothing was trained."""
     if not runs.experiments():
-        return {}, package_versions()
+        return {}, read_versions()
     made: dict[str, Any] = {}
     versions: dict[str, list[str]] = {}
     for experiment in runs.experiments():

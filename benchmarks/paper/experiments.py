@@ -31,23 +31,23 @@ class Experiment:
 
     def options(self, data: str | Path) -> list[str]:
         """Return its options, without seed and folder."""
-        settings = settings_of(self.dataset)
+        settings = read_settings(self.dataset)
         texts = [settings["all"], _variant_options(settings, self.variant)]
         return [part for text in texts for part in shlex.split(text.replace("{data}", str(data)))]
 
     def test_source(self, data: Path) -> str:
         """Return the source of the test samples; the data may have been elsewhere when the run was trained."""
-        return str(settings_of(self.dataset)["test"]).replace("{data}", str(data))
+        return str(read_settings(self.dataset)["test"]).replace("{data}", str(data))
 
 
-def settings_of(dataset: str) -> Any:
+def read_settings(dataset: str) -> Any:
     """Return what ``experiments.yaml`` says of a data set."""
     return _settings()[dataset]
 
 
-def budget_variants(dataset: str) -> dict[str, dict[int, str]]:
+def list_budget_variants(dataset: str) -> dict[str, dict[int, str]]:
     """Return the variants of the label-budget curves, by method and number of fine labels."""
-    curve = settings_of(dataset)["budgets"]
+    curve = read_settings(dataset)["budgets"]
     return {method: {n: f"{method}_at_{n}" for n in curve["fine"]} for method in curve["methods"]}
 
 

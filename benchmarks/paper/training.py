@@ -40,7 +40,7 @@ class RunError(NestedLightningError):
     """A run failed, or was trained with other options."""
 
 
-def package_versions() -> dict[str, str]:
+def read_versions() -> dict[str, str]:
     """Return the versions that results may depend on."""
     names = ("torch", "lightning", "torchmetrics", "numpy", "scikit-learn")
     return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
@@ -117,7 +117,7 @@ def _complete(experiment: Experiment, workspace: Workspace, measured: bool) -> N
         # The recipes use a GPU if there is one.
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
         made = {"options": experiment.options("{data}"), "seconds": seconds, "device": device}
-        write(folder / "run.json", {**made, "versions": package_versions()})
+        write(folder / "run.json", {**made, "versions": read_versions()})
     if measured:
         _call(["benchmarks.paper.evaluation", str(folder), experiment.test_source(workspace.data)], folder)
 

@@ -17,7 +17,7 @@ from benchmarks.paper.tables.budgets import draw_budgets
 from benchmarks.paper.tables.curves import COLOURS, draw_curves
 from benchmarks.paper.tables.distortions import draw_distortions
 from benchmarks.paper.tables.embeddings import draw_embeddings
-from benchmarks.paper.tables.rejection import SAMPLES, confidences, draw_rejection
+from benchmarks.paper.tables.rejection import SAMPLES, draw_rejection, fit_confidences
 from benchmarks.paper.tables.reliability import draw_reliability
 from benchmarks.paper.tables.samples import CORRECT, INCORRECT, WITHHELD, draw_samples
 from nested_lightning import Taxonomy
@@ -254,5 +254,5 @@ def test_only_with_rejection_the_network_is_not_confident_far_from_the_training_
 def test_confidences_follow_the_share_of_samples() -> None:
     # Both classes have the same inputs: half and half everywhere near them.
     same = torch.randn(1, 400, generator=torch.Generator().manual_seed(0)).repeat(2, 1)
-    found = confidences(same, torch.tensor([-1.0, 0.0, 1.0]), seed=0)
+    found = fit_confidences(same, torch.tensor([-1.0, 0.0, 1.0]), seed=0)
     torch.testing.assert_close(found, torch.full((3, 2), 0.5), atol=0.02, rtol=0)

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullLocator
 
 from benchmarks.paper.commands import Differences, Runs, figure
 from benchmarks.paper.evaluation import CLEAN
-from benchmarks.paper.experiments import budget_variants, settings_of
+from benchmarks.paper.experiments import list_budget_variants, read_settings
 from benchmarks.paper.result import Cell, Result, Row, percent
 from benchmarks.paper.significance import subtract
 from benchmarks.paper.tables.curves import COLOURS
@@ -33,7 +33,7 @@ def _accuracy_in(part: str) -> Callable[[Mapping[str, Values]], float]:
 
 
 def _variants(dataset: str) -> list[str]:
-    return [variant for by_number in budget_variants(dataset).values() for variant in by_number.values()]
+    return [variant for by_number in list_budget_variants(dataset).values() for variant in by_number.values()]
 
 
 def read_differences(dataset: str, result: Result) -> tuple[str, Differences]:
@@ -48,7 +48,7 @@ def read_differences(dataset: str, result: Result) -> tuple[str, Differences]:
             for n, seeds in nested.items():
                 differences = subtract(seeds, curves[method][n], _accuracy_in(part))
                 row[f"{int(n):,}"] = [100 * difference for difference in differences]
-    return f"Few fine labels, {settings_of(dataset)['name']}, finest level", found
+    return f"Few fine labels, {read_settings(dataset)['name']}, finest level", found
 
 
 @figure("budgets_dbpedia", dataset="dbpedia", variants=_variants("dbpedia"), seeds=3, differences=read_differences)
@@ -58,7 +58,7 @@ def build_curves(runs: Runs) -> Result:
     """Return the curves as a table of fine accuracy and confidence, all their values, and the picture."""
     curves: dict[str, dict[int, list[Any]]] = {}
     rows = []
-    for method, variants in budget_variants(runs.dataset).items():
+    for method, variants in list_budget_variants(runs.dataset).items():
         for n, variant in variants.items():
             measured = [e["calibrated"] for e in runs.evaluations(variant)]
             seeds = [{part: _finest(seed[part]) for part in PARTS if part in seed} for seed in measured]
@@ -68,7 +68,7 @@ def build_curves(runs: Runs) -> Result:
                 for part in seeds[0]
             ]
             rows.append(Row(f"{method.replace('_', ' ')}, {n:,} fine labels", cells))
-    settings = settings_of(runs.dataset)
+    settings = read_settings(runs.dataset)
     return Result(
         title=f"Label budgets, {settings['name']}: {settings['budgets']['beside']} beside the fine ones",
         columns=[PARTS[part] for part in seeds[0]],

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmarks.paper.commands import Differences, Runs, table
 from benchmarks.paper.evaluation import CLEAN
-from benchmarks.paper.experiments import settings_of
+from benchmarks.paper.experiments import read_settings
 from benchmarks.paper.result import Cell, Result, Row, percent
 from benchmarks.paper.significance import subtract
 
@@ -46,7 +46,7 @@ def compare(runs: Runs) -> Result:
             readers = [(_accuracy_at(level, part), _gap_at(level, part)) for part in COLUMNS.values()]
             cells = [Cell(*(percent(subtract(nested, baseline, read)) for read in pair)) for pair in readers]
             rows.append(Row(f"{level}: {label}", cells))
-    name = settings_of(runs.dataset)["name"]
+    name = read_settings(runs.dataset)["name"]
     title = f"Nested minus baseline, {name}: accuracy / gap between confidence and accuracy"
     return Result(title=title, columns=list(COLUMNS), rows=rows)
 
@@ -60,7 +60,7 @@ def read_differences(dataset: str, result: Result) -> tuple[str, Differences]:
             for column, cell in zip(result.columns, row.cells, strict=True):
                 if cell is not None:
                     found.setdefault(baseline, {})[f"{level}, {column.lower()}"] = cell.accuracy
-    return f"As many rows at each level, {settings_of(dataset)['name']}", found
+    return f"As many rows at each level, {read_settings(dataset)['name']}", found
 
 
 def _accuracy_at(level: str, part: str) -> Callable[[Mapping[str, Mapping[str, float]]], float]:

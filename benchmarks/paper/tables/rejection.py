@@ -34,7 +34,7 @@ def draw_rejection(seed: int = 0) -> Figure:
         inputs.hist(own.numpy(), bins=48, range=(-REACH, REACH), color=colour, alpha=0.6, label=name)
     inputs.set(title="(a) training inputs", ylabel="samples")
     for panel, classes in ((plain, samples[:2]), (rejecting, samples)):
-        for curve, (name, (colour, style)) in zip(confidences(classes, x, seed).T, _STYLES.items(), strict=False):
+        for curve, (name, (colour, style)) in zip(fit_confidences(classes, x, seed).T, _STYLES.items(), strict=False):
             panel.plot(x, curve, style, color=colour, linewidth=2, label=name)
         panel.set(ylim=(-0.02, 1.02), ylabel="confidence")
     plain.set_title("(b) trained on two classes")
@@ -45,7 +45,7 @@ def draw_rejection(seed: int = 0) -> Figure:
     return figure
 
 
-def confidences(samples: Tensor, x: Tensor, seed: int) -> Tensor:
+def fit_confidences(samples: Tensor, x: Tensor, seed: int) -> Tensor:
     """Train a network on ``samples [K, N]`` of K classes and return its probabilities ``[M, K]`` for ``x [M]``."""
     n_classes, n = samples.shape
     with torch.random.fork_rng(devices=[]):

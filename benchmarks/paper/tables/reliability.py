@@ -12,7 +12,7 @@ from benchmarks.paper.result import Result
 from nested_lightning.figures import reliability_diagram
 from nested_lightning.functional.reliability import reliability_bins
 
-PARTS = {"clean": "clean rows", "distortion_2": "distortion 2"}
+PARTS = {"clean": "clean samples", "distortion_2": "distortion 2"}
 BINS = 15
 
 
