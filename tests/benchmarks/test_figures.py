@@ -117,8 +117,7 @@ def test_gaps_under_all_distortions_have_one_scale() -> None:
 
 
 def test_one_seed_has_a_line_without_a_band() -> None:
-    figure = saved(draw_budgets({"nested": {n: [made_up(0, n, 0)] for n in (100, 200)}}))
-    panel = figure.axes[0]
+    panel = saved(draw_budgets({"nested": {n: [made_up(0, n, 0)] for n in (100, 200)}})).axes[0]
     assert list(panel.lines[0].get_ydata()) == pytest.approx([51, 52])
     assert not any(path.vertices.size for band in panel.collections for path in band.get_paths())
 

@@ -71,23 +71,21 @@ def test_only_the_seed_decides_and_the_global_random_state_does_not_change() -> 
 
 
 @pytest.mark.parametrize(
-    ("x", "z", "names"),
+    ("change", "error", "message"),
     [
-        (torch.zeros(5, 1, 2), torch.zeros(5, 1), r"\[5, 1, 2\] and \[5, 1\]"),
-        (torch.zeros(5, 1), torch.zeros(6, 1), r"\[5, 1\] and \[6, 1\]"),
-        (torch.zeros(3, 1), torch.zeros(3, 1), "at least 4"),
-        (torch.full((5, 1), torch.nan), torch.zeros(5, 1), "NaN"),
+        ({"x": torch.zeros(5, 1, 2)}, DataError, r"\[5, 1, 2\] and \[5, 1\]"),
+        ({"z": torch.zeros(6, 1)}, DataError, r"\[5, 1\] and \[6, 1\]"),
+        ({"x": torch.zeros(3, 1), "z": torch.zeros(3, 1)}, DataError, "at least 4"),
+        ({"x": torch.full((5, 1), torch.nan)}, DataError, "NaN"),
+        *(
+            ({name: 0}, ConfigurationError, f"{name} must be positive, got 0")
+            for name in ("steps", "batch_size", "hidden", "learning_rate", "every")
+        ),
     ],
 )
-def test_samples_that_cannot_be_used(x: Tensor, z: Tensor, names: str) -> None:
-    with pytest.raises(DataError, match=names):
-        estimate_information(x, z)
-
-
-@pytest.mark.parametrize("name", ["steps", "batch_size", "hidden", "learning_rate", "every"])
-def test_an_argument_that_is_not_positive(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"{name} must be positive, got 0"):
-        estimate_information(*gaussians(0, 10), **{name: 0})
+def test_a_mistake_is_one_message(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        estimate_information(**{"x": torch.zeros(5, 1), "z": torch.zeros(5, 1), **change})
 
 
 @pytest.fixture
