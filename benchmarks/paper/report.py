@@ -14,14 +14,15 @@ from nested_lightning.utils.files import replacing
 
 HEAD = """# Results
 
-Does nesting help, and when? Every figure on this page comes from one command, named with it; the page itself is made
-by `python -m benchmarks.paper report` of the files in `benchmarks/results`. Figures are in %, mean ± standard deviation
-over seeds, accuracy / mean confidence. In parentheses: the paper's figure and the verdict on ours, accuracy / gap
-between confidence and accuracy. "Within spread": the difference is at most twice our standard deviation, or 0.5 points.
+Does nesting help, and when? Every table and figure on this page comes from the command named with it;
+`python -m benchmarks.paper report` writes the page from the files in `benchmarks/results`. Values are in %, mean ±
+standard deviation over seeds, accuracy / mean confidence. In parentheses: the paper's value and the verdict on ours,
+accuracy / gap between confidence and accuracy. "Within spread": the difference is at most twice our standard deviation,
+or 0.5 points.
 """
 SUMMARY = (
     "Nested minus baseline in points of accuracy, with the 95 % t-interval of the differences paired over seeds, "
-    "uncorrected for the number of comparisons; bold: sure, as the interval leaves out 0."
+    "uncorrected for the number of comparisons; bold: significant, as the interval excludes 0."
 )
 PICTURES = "figures"
 
@@ -43,7 +44,7 @@ def format_page(results: Mapping[str, Result]) -> str:
     sections = [_section(result) for result in results.values()]
     missing = [f"- `python -m benchmarks.paper {name}`" for name in COMMANDS if name not in results]
     if missing:
-        sections.append("\n".join(["## Not run yet, or not for want of data", "", *missing, ""]))
+        sections.append("\n".join(["## Not run yet, or data not available", "", *missing, ""]))
     return "\n".join([HEAD, summarise(results) + "\n", *sections])
 
 
@@ -55,26 +56,28 @@ def summarise(results: Mapping[str, Result]) -> str:
         if command.differences is not None:
             title, table = command.differences(command.dataset, result)
             n = len(result.seeds)
-            seeds = f"{n} seeds" if n > 1 else "1 seed, so nothing is sure"
+            seeds = f"{n} seeds" if n > 1 else "1 seed, so nothing is significant"
             columns = list(next(iter(table.values())))
             rows = [[name, *(format_difference(row[column]) for column in columns)] for name, row in table.items()]
-            parts += [f"**{title}** ({seeds}): {_count(table)}", format_rows(["against", *columns], rows)]
+            parts += [f"**{title}** ({seeds}): {_count(table)}", format_rows(["baseline", *columns], rows)]
     return "\n\n".join(parts)
 
 
 def _count(table: Differences) -> str:
-    """Return in how many cells the difference is significant, and in which."""
+    """Return in how many comparisons the difference is significant, and in which."""
     intervals = {
         f"{name}: {column}": confidence_interval(cell) for name, row in table.items() for column, cell in row.items()
     }
-    ahead, behind = (
-        _list([name for name, (middle, half) in intervals.items() if sign * middle > half]) for sign in (1, -1)
+    better, worse = ([name for name, (m, half) in intervals.items() if sign * m > half] for sign in (1, -1))
+    total = f"{len(intervals)} comparisons"
+    return (
+        f"nested is significantly better in {len(better)} of {total}{_list(better)}, "
+        f"significantly worse in {len(worse)}{_list(worse)}."
     )
-    return f"of {len(intervals)} cells surely ahead in {ahead}, surely behind in {behind}."
 
 
-def _list(cells: Sequence[str]) -> str:
-    return f"{len(cells)} ({'; '.join(cells)})" if cells else "0"
+def _list(comparisons: Sequence[str]) -> str:
+    return f" ({'; '.join(comparisons)})" if comparisons else ""
 
 
 def _section(result: Result) -> str:

@@ -197,10 +197,10 @@ def summary_of(made: Result) -> list[str]:
 def test_the_summary_counts_significant_differences() -> None:
     values = {"nested": curve(0.9), "end_to_end": curve(0.8), "traditional": curve(0.9)}
     assert summary_of(result("budgets_mnist", values=values))[2:] == [
-        "**Few fine labels, MNIST, finest level** (2 seeds): of 2 cells surely ahead in 1 (end to end, clean: 100), "
-        "surely behind in 0.",
+        "**Few fine labels, MNIST, finest level** (2 seeds): nested is significantly better in 1 of 2 "
+        "comparisons (end to end, clean: 100), significantly worse in 0.",
         "",
-        "| against | 100 |",
+        "| baseline | 100 |",
         "|---|---|",
         "| end to end, clean | **+10.0 ± 0.0** |",
         "| traditional, clean | +0.0 ± 0.0 |",
@@ -211,8 +211,9 @@ def test_the_summary_counts_significant_differences() -> None:
         Row("fine: e2e, calibrated", [Cell([1.0, 1.0], []), None]),
     ]
     lines = summary_of(result("comparison_mnist", rows=rows))
-    assert lines[2].endswith(": of 1 cells surely ahead in 0, surely behind in 1 (traditional: fine, original).")
-    assert lines[4:] == ["| against | fine, original |", "|---|---|", "| traditional | **-1.1 ± 0.6** |"]
+    assert ": nested is significantly better in 0 of 1 comparisons, " in lines[2]
+    assert lines[2].endswith(", significantly worse in 1 (traditional: fine, original).")
+    assert lines[4:] == ["| baseline | fine, original |", "|---|---|", "| traditional | **-1.1 ± 0.6** |"]
 
 
 def test_the_summary_compares_each_baseline_with_nested() -> None:
@@ -221,12 +222,13 @@ def test_the_summary_compares_each_baseline_with_nested() -> None:
         Row("Nested", [Cell([92.0, 93.0]), Cell([80.0, 79.0])]),
     ]
     lines = summary_of(result("table2_dbpedia", title="Table 2: texts", columns=["l1", "l2"], rows=rows))
-    assert lines[2].startswith("**Table 2: texts** (2 seeds): of 2 cells surely ahead in 1 (end-to-end: l1), ")
+    start = "**Table 2: texts** (2 seeds): nested is significantly better in 1 of 2 comparisons (end-to-end: l1), "
+    assert lines[2].startswith(start)
     assert lines[-1] == "| end-to-end | **+2.0 ± 0.0** | -1.0 ± 12.7 |"
     found = {"a, nested": 2.0, "a, end-to-end": 3.0, "b, nested": 9.0, "b, end-to-end": 5.0}
     rows = [Row(label, [Cell([coarse, coarse]), Cell([90.0, 100.0])]) for label, coarse in found.items()]
     assert summary_of(result("table4", columns=["coarse", "rows broken"], rows=rows))[-4:] == [
-        "| against | coarse |",
+        "| baseline | coarse |",
         "|---|---|",
         "| a, end-to-end | **-1.0 ± 0.0** |",
         "| b, end-to-end | **+4.0 ± 0.0** |",
@@ -236,7 +238,7 @@ def test_the_summary_compares_each_baseline_with_nested() -> None:
 def test_with_one_seed_nothing_is_significant() -> None:
     values = {"nested": curve(0.9, 1), "end_to_end": curve(0.7, 1)}
     lines = "\n".join(summary_of(result("budgets_mnist", seeds=[1], values=values)))
-    assert "(1 seed, so nothing is sure): of 1 cells surely ahead in 0, " in lines
+    assert "(1 seed, so nothing is significant): nested is significantly better in 0 of 1 comparisons, " in lines
     assert "| end to end, clean | +20.0 |" in lines and "inf" not in lines
 
 

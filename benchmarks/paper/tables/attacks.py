@@ -24,9 +24,9 @@ PAPER_ACCURACIES = {
     ("saliency", "end-to-end"): {"coarse": 27.4, "middle": 17.2},
 }
 NOTES = [
-    "Attacks of adversarial-robustness-toolbox on the calibrated, combined fine answer. Error rates count rows that "
-    "are wrong without an attack. Table 3 and FGSM: 500 test rows of each seed, the same for both models; DeepFool "
-    "and saliency map: 150 of them.",
+    "Attacks of adversarial-robustness-toolbox on the calibrated, combined fine prediction. Error rates include "
+    "samples that are incorrect without an attack. Table 3 and FGSM: 500 test samples of each seed, the same for both "
+    "models; DeepFool and saliency map: 150 of them.",
     "A single FGSM step is a weak attack, and weaker on some models than on others: the ratio of two models' steps "
     "says less than it seems. See benchmarks/paper/attacks.md.",
 ]

@@ -60,7 +60,7 @@ def read_differences(dataset: str, result: Result) -> tuple[str, Differences]:
             for column, cell in zip(result.columns, row.cells, strict=True):
                 if cell is not None:
                     found.setdefault(baseline, {})[f"{level}, {column.lower()}"] = cell.accuracy
-    return f"As many rows at each level, {read_settings(dataset)['name']}", found
+    return f"As many samples at each level, {read_settings(dataset)['name']}", found
 
 
 def _accuracy_at(level: str, part: str) -> Callable[[Mapping[str, Mapping[str, float]]], float]:

@@ -27,7 +27,7 @@ def show_curves(runs: Runs) -> Result:
     folders = {"cascaded": runs.folders("nested"), "traditional": runs.folders("traditional")}
     return Result(
         title="Figure 5: MNIST, accuracy on the validation rows during training",
-        notes=["An epoch of a cascaded stage has 6,000 rows, one of traditional training 18,000."],
+        notes=["An epoch of a cascaded stage has 6,000 samples, one of traditional training 18,000."],
         pictures={runs.name: draw_curves(folders, ("coarse", "middle", "fine"))},
     )
 

@@ -42,9 +42,9 @@ def compare_information(runs: Runs) -> Result:
         columns=["I(F, G)", "I(F, H)", "Δ = I(F, G) - I(F, H)"],
         rows=rows,
         notes=[
-            "F: behind the second pooling; H: coarsest bottleneck; G: next bottleneck; averaged to 2x2. Estimated on "
-            "the half of the 5,000 test images that the estimator has not learned from. What the figures can say and "
-            "cannot: benchmarks/paper/information.md.",
+            "F: after the second pooling; H: coarsest bottleneck; G: next bottleneck; averaged to 2x2. Estimated on "
+            "the half of the 5,000 test images that the estimator has not learned from. What these values can show, "
+            "and their limits: benchmarks/paper/information.md.",
         ],
         pictures={runs.name: draw_information(found)},
         least_spread=0,

@@ -32,7 +32,7 @@ def count_parameters(runs: Runs) -> Result:
         title="Table C.1: number of parameters",
         columns=list(NETWORKS),
         rows=[ours, theirs],
-        notes=["Without vectors of words. DBPedia: the network of Fig. C.2, `recipes/backbones/text_unet.yaml`."],
+        notes=["Without word vectors. DBPedia: the network of Fig. C.2, `recipes/backbones/text_unet.yaml`."],
     )
 
 

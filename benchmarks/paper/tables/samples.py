@@ -44,7 +44,7 @@ def show_samples(runs: Runs) -> Result:
     }
     return Result(
         title=f"Figure A.1: {runs.dataset}, answers to sharp and {disturbance} images",
-        notes=["Eight of the first 500 test rows, drawn with seed 0. A bar is as long as the confidence."],
+        notes=["Eight of the first 500 test samples, drawn with seed 0. The length of a bar is the confidence."],
         pictures={runs.name: draw_samples(views, target, opened["nested"][0].taxonomy)},
     )
 

@@ -45,6 +45,8 @@ def compare_trees(runs: Runs) -> Result:
         title="Figure D.1: share of rows answered with a class of another group, tree found and tree of the authors",
         columns=["coarse, found", "coarse, authors'", "middle, found", "middle, authors'"],
         rows=rows,
-        notes=["10,000 training rows, drawn anew for each seed; the picture is of the first seed. Less is better."],
+        notes=[
+            "10,000 training samples, drawn again for each seed; the picture shows the first seed. Lower is better."
+        ],
         pictures={runs.name: drawing},
     )

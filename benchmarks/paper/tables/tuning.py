@@ -28,7 +28,10 @@ def compare_learning_rates(runs: Runs) -> Result:
         title="Learning rates: accuracy of whole paths on the validation rows, MNIST, seed 0, about half the epochs",
         columns=["1e-3 (nested: 2e-3, 1e-3, 5e-4)", "twice that", "four times"],
         rows=rows,
-        notes=["The best of each row is taken for all its runs. The 5,000 rows leave about 0.2 of uncertainty."],
+        notes=[
+            "All runs of a method use the best of its row. The 5,000 validation samples leave an uncertainty of about "
+            "0.2."
+        ],
     )
 
 
