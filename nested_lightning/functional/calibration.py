@@ -149,9 +149,7 @@ def rejection_count(n: int, dim: int) -> int:
 
 def _check_choice(kind: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ConfigurationError(
-            f"unknown {kind} {value!r}. Choose from {', '.join(known)}.{suggestion(value, known)}"
-        )
+        raise ConfigurationError(f"unknown {kind} {value!r}. Choose from {', '.join(known)}.{suggestion(value, known)}")
 
 
 def _known_samples(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from benchmarks.paper.figures.reliability import draw_reliability
 from benchmarks.paper.figures.samples import RIGHT, WITHHELD, WRONG, draw_samples
 from nested_lightning import Taxonomy
 from nested_lightning.errors import DataError
-from nested_lightning.functional.combination import consistent_path
+from nested_lightning.functional.path import consistent_path
 from nested_lightning.functional.reliability import ece_of
 from nested_lightning.module import Prediction
 

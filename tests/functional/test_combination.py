@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.functional.calibration import log_probabilities
-from nested_lightning.functional.combination import COMBINATIONS, consistent_path, get_combination
+from nested_lightning.functional.combination import COMBINATIONS, get_combination
+from nested_lightning.functional.path import consistent_path
 from nested_lightning.taxonomy import Taxonomy
 
 
@@ -261,7 +262,7 @@ def test_rejected_mass_of_the_coarsest_level_stays_under_nested():
 def test_get_combination():
     assert get_combination("mean") is COMBINATIONS["mean"]
     assert get_combination(COMBINATIONS["product"]) is COMBINATIONS["product"]
-    with pytest.raises(ConfigurationError, match=r"'nestd' is no combination rule.*Did you mean 'nested'\?"):
+    with pytest.raises(ConfigurationError, match=r"unknown combination rule 'nestd'.*Did you mean 'nested'\?"):
         get_combination("nestd")
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nested_lightning.errors import ConfigurationError, DataError
-from nested_lightning.functional.combination import consistent_path
+from nested_lightning.functional.path import consistent_path
 from nested_lightning.functional.reliability import level_accuracy, level_confidence, level_ece
 from nested_lightning.metrics import (
     HierarchicalF1,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from nested_lightning.errors import DataError
-from nested_lightning.functional.combination import consistent_path, independent, nested
-from nested_lightning.functional.path import node_confidences
+from nested_lightning.functional.combination import independent, nested
+from nested_lightning.functional.path import consistent_path, node_confidences
 from nested_lightning.functional.selective import area_under_risk_coverage, risk_coverage
 from nested_lightning.metrics import LevelAURC, PathAURC
 from nested_lightning.taxonomy import Taxonomy
