@@ -152,7 +152,7 @@ def test_refuses_no_level():
 
 def test_refuses_too_few_weights():
     logits, target = batch(9, 6)
-    with pytest.raises(ConfigurationError, match="2 weights, but logits of 3 levels"):
+    with pytest.raises(ConfigurationError, match="2 weights, but got logits of 3 levels"):
         nested_loss(logits, target, torch.ones(2))
 
 

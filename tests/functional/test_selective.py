@@ -139,5 +139,5 @@ def test_no_answer_gives_nan_and_shapes_are_checked():
     assert risk_coverage(torch.zeros(0), torch.zeros(0, dtype=torch.bool))[1].shape == (0,)
     assert math.isnan(area_of(torch.zeros(BINS, 2, dtype=torch.long)))
     for function in (risk_coverage, area_under_risk_coverage):
-        with pytest.raises(DataError, match=r"confidence \[N\] and right \[N\]; got \(2,\) and \(3,\)"):
+        with pytest.raises(DataError, match=r"confidence \[N\] and correct \[N\]; got \(2,\) and \(3,\)"):
             function(torch.zeros(2), torch.zeros(3, dtype=torch.bool))
