@@ -94,7 +94,7 @@ def area_of(counts: Tensor) -> Tensor:
     incorrect, total = _most_confident_first(counts)
     kept, errors = total.cumsum(0) - total, incorrect.cumsum(0) - incorrect
     rate = incorrect.to(ACCUMULATOR) / total
-    # The j-th prediction of a tie has the risk (errors + rate j) / (kept + j) = rate + (errors - rate kept) / (kept + j).
+    # The j-th prediction of a tie has risk (errors + rate j) / (kept + j) = rate + (errors - rate kept) / (kept + j).
     # Summed over j, the fractions 1 / (kept + j) are a difference of harmonic numbers.
     start = kept.to(ACCUMULATOR) + 1
     harmonic = (start + total).digamma() - start.digamma()

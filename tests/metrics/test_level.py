@@ -48,7 +48,7 @@ def test_processes_are_summed(metric_class):
     other, both = metric_class(), metric_class()
     other.update(*batch(2))
     # What gathering over two processes returns: this one's state and the other's.
-    metric = metric_class(dist_sync_fn=lambda state, group: [state, other.bins], distributed_available_fn=lambda: True)
+    metric = metric_class(dist_sync_fn=lambda state, group: [state, other.sums], distributed_available_fn=lambda: True)
     metric.update(*batch(1))
     both.update(*batch(1))
     both.update(*batch(2))
@@ -102,7 +102,7 @@ def test_probabilities_with_a_graph_do_not_enter_the_state(metric_class):
     probabilities, target = batch()
     metric = metric_class()
     metric.update(probabilities.requires_grad_(), target)
-    assert not metric.bins.requires_grad
+    assert not metric.sums.requires_grad
 
 
 def test_collection_of_one_level():

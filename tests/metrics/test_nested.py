@@ -53,7 +53,7 @@ def one_by_one(logs, target, threshold=0.5):
     known = target[:, : len(logs)]
     return expected | {
         "path/accuracy": fed(PathAccuracy(), answers, known),
-        "path/inconsistency": fed(InconsistencyRate([TAXONOMY.parents(1), TAXONOMY.parents(2)]), answers),
+        "path/inconsistency": fed(InconsistencyRate(TAXONOMY), answers),
         "path/precision": fed(HierarchicalPrecision(), path, known),
         "path/recall": fed(HierarchicalRecall(), path, known),
         "path/f1": fed(HierarchicalF1(), path, known),

@@ -51,14 +51,14 @@ def test_path_accuracy_equals_the_loop(seed, rows):
 def test_inconsistency_equals_the_loop(seed, rows, levels):
     predictions = batch(seed, rows, levels)
     broken = sum(any(EDGES[i][row[i + 1]] != row[i] for i in range(levels - 1)) for row in predictions.tolist())
-    metric = InconsistencyRate(PARENTS)
+    metric = InconsistencyRate(TAXONOMY)
     for part in predictions.split(7):
         metric.update(part)
     assert metric.compute().item() == pytest.approx(broken / rows)
 
 
 def test_inconsistency_by_hand():
-    metric = InconsistencyRate(PARENTS)
+    metric = InconsistencyRate(TAXONOMY)
     metric.update(torch.tensor([[0, 1, 2], [0, 2, 2], [0, 2, 4], [1, 2, -1], [1, -1, -1], [0, -1, 3]]))
     assert metric.compute().item() == pytest.approx(3 / 6)
 
@@ -74,7 +74,7 @@ def test_nothing_seen_gives_nan():
     accuracy = PathAccuracy()
     accuracy.update(torch.tensor([[0, 1]]), torch.tensor([[0, -1]]))
     assert math.isnan(accuracy.compute())
-    assert math.isnan(InconsistencyRate(PARENTS).compute())
+    assert math.isnan(InconsistencyRate(TAXONOMY).compute())
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_nothing_seen_gives_nan():
         HierarchicalRecall,
         HierarchicalF1,
         lambda **kwargs: TreeDistance(TAXONOMY, **kwargs),
-        lambda **kwargs: InconsistencyRate(PARENTS, **kwargs),
+        lambda **kwargs: InconsistencyRate(TAXONOMY, **kwargs),
     ],
 )
 def test_merges_pickles_and_stays_out_of_checkpoints(make):
@@ -98,7 +98,7 @@ def test_merges_pickles_and_stays_out_of_checkpoints(make):
         return metric
 
     whole, first, second = update(make(), slice(40)), update(make(), slice(13)), update(make(), slice(13, 40))
-    synced = make(dist_sync_fn=lambda state, group: [state, second.counts], distributed_available_fn=lambda: True)
+    synced = make(dist_sync_fn=lambda state, group: [state, second.sums], distributed_available_fn=lambda: True)
     torch.testing.assert_close(update(synced, slice(13)).compute(), whole.compute())
     first = pickle.loads(pickle.dumps(first))
     first.merge_state(second)
@@ -119,4 +119,4 @@ def test_refuses_other_shapes():
     with pytest.raises(DataError, match=r"same shape \[B, levels\]; got \(2, 3\) and \(2, 2\)"):
         PathAccuracy().update(batch(0, 2), batch(0, 2, levels=2))
     with pytest.raises(DataError, match=r"at most 2 levels; got \(2, 3\)"):
-        InconsistencyRate(PARENTS[:1]).update(batch(0, 2))
+        InconsistencyRate(Taxonomy(["1", "2"], [("a", "b"), ("c", "d")])).update(batch(0, 2))

@@ -92,7 +92,7 @@ def test_merges_pickles_and_stays_out_of_checkpoints(make):
         return metric
 
     both, other = updated(updated(make(), 1), 2), updated(make(), 2)
-    synced = make(dist_sync_fn=lambda state, group: [state, other.counts], distributed_available_fn=lambda: True)
+    synced = make(dist_sync_fn=lambda state, group: [state, other.sums], distributed_available_fn=lambda: True)
     assert updated(synced, 1).compute() == both.compute()
     first = pickle.loads(pickle.dumps(updated(make(), 1)))
     first.merge_state(other)
@@ -125,7 +125,7 @@ def test_plot():
     line = axes.lines[0]
     assert line.get_xdata().tolist() == pytest.approx([1 / 3, 2 / 3, 1])
     assert line.get_ydata().tolist() == pytest.approx([0, 50, 100 / 3])
-    assert line.get_label() == f"answers: AURC {100 * (1 / 2 + 1 / 3) / 3:.2f} %"
+    assert line.get_label() == f"predictions: AURC {100 * (1 / 2 + 1 / 3) / 3:.2f} %"
     assert metric.plot(ax=axes) == (figure, axes)
     assert metric.plot([metric.compute(), metric.compute()])[1].lines
     pyplot.close("all")
