@@ -145,7 +145,7 @@ class NestedMetrics(Metric):
             "path/aurc": area_of(self.risks[-1]),
         }
 
-    def plot(self, val: int | None = None, ax: Any = None) -> tuple[Any, Any]:  # type: ignore[override]
+    def plot(self, val: int | None = None, ax: Any = None) -> tuple[Any, Any]:
         """Draw the reliability diagram of the level with index ``val``, by default the finest one seen.
 
         Returns:

@@ -29,7 +29,7 @@ def test_names_are_readable_and_do_not_touch(n: int) -> None:
     size = ax.get_yticklabels()[0].get_fontsize()
     assert size >= 4.5
     assert np.diff(middles).min() / fig.dpi * 72 >= size
-    assert ax.get_xlabel() == "answer" and ax.get_ylabel() == "label"
+    assert ax.get_xlabel() == "prediction" and ax.get_ylabel() == "label"
     assert fig.get_facecolor() == (1, 1, 1, 1)
 
 

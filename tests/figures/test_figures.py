@@ -21,8 +21,7 @@ from nested_lightning.figures import (
     risk_coverage_diagram,
     samples_sheet,
 )
-from nested_lightning.figures.png import rendered
-from nested_lightning.figures.style import look, panels, plain
+from nested_lightning.figures.style import look, panels, plain, rendered
 from nested_lightning.functional.selective import risk_histogram
 
 
@@ -56,7 +55,7 @@ def test_every_answer_is_in_a_bar_of_its_kind():
     _, ax = confidence_histogram(counts)
     for bars, n in zip(ax.containers, (4, 3), strict=True):
         assert sum(bar.get_height() for bar in bars) == n
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["right: 4", "wrong: 3"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["correct: 4", "incorrect: 3"]
     # 0.3 alone is in the lowest bar, and both answers of confidence 1 in the highest.
     assert [bars[0].get_height() for bars in ax.containers] == [0, 1]
     assert [bars[-1].get_height() for bars in ax.containers] == [1, 1]
@@ -76,11 +75,11 @@ def test_lines_of_eight_levels_and_paths_differ():
 
 def test_depths_are_shares_of_all_rows():
     _, ax = depth_chart(torch.tensor([[0, 0, 2], [3, 1, 0], [8, 2, 4]]), ["kind", "species"])
-    assert texts(ax) == ["10.0 %", "20.0 %, 75.0 % right", "70.0 %, 80.0 % right"]
+    assert texts(ax) == ["10.0 %", "20.0 %, 75.0 % correct", "70.0 %, 80.0 % correct"]
     assert [bar.get_width() for bars in ax.containers for bar in bars] == pytest.approx(
         [0, 15, 40, 0, 5, 10, 10, 0, 20]
     )
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["no answer", "kind", "species"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["no prediction", "kind", "species"]
 
 
 def test_distortions_stand_at_their_strength():
@@ -124,7 +123,7 @@ def test_confusions_in_the_order_of_the_tree():
     shares = np.array([[62.5, 37.5, 0, 0], [0, 87.5, 12.5, 0], [0, 0, 100, 0], [0, 25, 0, 75]])
     assert [float(text) for text in texts(ax)] == pytest.approx(shares.ravel())
     assert [patch.get_width() for patch in ax.patches] == [2, 2]
-    assert ax.get_title() == "species: 32 rows"
+    assert ax.get_title() == "species: 32 samples"
 
 
 def test_of_many_classes_the_groups_are_named():

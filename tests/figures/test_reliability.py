@@ -18,7 +18,7 @@ def test_bars_counts_and_blanks():
     points = axes.collections[0].get_offsets().tolist()
     assert points == [pytest.approx([0.4, 0.25]), pytest.approx([0.9, 1.0])]
     # |2 - 3.2| / 10 + |2 - 1.8| / 10
-    assert axes.get_title() == "ECE 14.00 %, 10 rows"
+    assert axes.get_title() == "ECE 14.00 %, 10 samples"
     assert axes.figure is figure
 
 

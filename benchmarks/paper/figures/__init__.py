@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from nested_lightning.figures.png import rendered, write_png
+from nested_lightning.figures.style import rendered, write_png
 
 
 def save(figure: Figure, path: Path) -> None:
