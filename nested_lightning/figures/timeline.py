@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -55,7 +56,7 @@ def _draw(epochs: Epochs, lines: Mapping[str, str], scale: float, ylabel: str, a
 def _mark_stages(ax: Axes, stages: Sequence[str]) -> None:
     """Draw a line before each stage but the first, and write above the axes which stage begins."""
     start = 0.5
-    style = {"fontsize": SMALL, "color": GREY, "rotation": 25, "ha": "left", "va": "bottom"}
+    style: dict[str, Any] = {"fontsize": SMALL, "color": GREY, "rotation": 25, "ha": "left", "va": "bottom"}
     for number, (stage, epochs) in enumerate(groupby(stages), start=1):
         if number > 1:
             ax.axvline(start, color=GREY, linewidth=1, label="_")

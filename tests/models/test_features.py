@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.models.features import announced_channels, checked_features
+from nested_lightning.models.network import announced_channels, checked_features
 
 
 def backbone(**attributes):

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from nested_lightning.models.layers import BatchNorm1d, BatchNorm2d, double_convolution, global_average
+from nested_lightning.models.layers import RobustBatchNorm, double_convolution, global_average
 
 
-@pytest.mark.parametrize(("norm", "shape"), [(BatchNorm1d(3), (8, 3)), (BatchNorm2d(3), (2, 3, 4, 4))])
+@pytest.mark.parametrize(("norm", "shape"), [(RobustBatchNorm(3), (8, 3)), (RobustBatchNorm(3), (2, 3, 4, 4))])
 def test_batch_norm_is_pytorchs_own_for_more_than_one_value_per_channel(norm, shape):
     reference = (nn.BatchNorm1d if len(shape) == 2 else nn.BatchNorm2d)(3, eps=norm.eps, momentum=norm.momentum)
     for _ in range(3):
@@ -18,7 +18,7 @@ def test_batch_norm_is_pytorchs_own_for_more_than_one_value_per_channel(norm, sh
         assert torch.equal(norm.state_dict()[name], value), name
 
 
-@pytest.mark.parametrize(("norm", "shape"), [(BatchNorm1d(3), (1, 3)), (BatchNorm2d(3), (1, 3, 1, 1))])
+@pytest.mark.parametrize(("norm", "shape"), [(RobustBatchNorm(3), (1, 3)), (RobustBatchNorm(3), (1, 3, 1, 1))])
 def test_batch_norm_of_a_single_value_uses_the_running_statistics_and_keeps_them(norm, shape):
     norm(torch.randn(16, *shape[1:]) + 4)
     before = {name: value.clone() for name, value in norm.state_dict().items()}
@@ -32,7 +32,7 @@ def test_batch_norm_of_a_single_value_uses_the_running_statistics_and_keeps_them
 
 
 def test_a_single_image_of_several_pixels_has_batch_statistics():
-    norm = BatchNorm2d(3)
+    norm = RobustBatchNorm(3)
     norm(torch.randn(1, 3, 2, 2) + 4)
     assert norm.num_batches_tracked == 1
     assert (norm.running_mean != 0).all()
@@ -42,8 +42,8 @@ def test_batch_norm_is_replaced_by_its_synchronised_twin():
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(double_convolution(2, 3))
     norms = [module for module in converted if isinstance(module, nn.SyncBatchNorm)]
     assert len(norms) == 2
-    assert norms[0].eps == BatchNorm2d(1).eps
-    assert norms[0].momentum == BatchNorm2d(1).momentum
+    assert norms[0].eps == RobustBatchNorm(1).eps
+    assert norms[0].momentum == RobustBatchNorm(1).momentum
 
 
 @pytest.mark.parametrize("spatial", [(), (5,), (4, 3), (2, 3, 4)])

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.models import ConvBottleneck, DenseBottleneck, NestedNetwork, UNetEncoder
+from nested_lightning.models.layers import RobustBatchNorm
 
 SIZES = (2, 4, 10)
 
@@ -147,7 +148,7 @@ def test_levels_beyond_up_to_are_not_run(build, method, up_to, images):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     assert len(getattr(network, method)(images, up_to=up_to)) == up_to + 1
     for level in range(4):
-        own = [leaf for part in network.parts(level) for leaf in part.modules() if isinstance(leaf, nn.BatchNorm2d)]
+        own = [leaf for part in network.parts(level) for leaf in part.modules() if isinstance(leaf, RobustBatchNorm)]
         own += [network.bottlenecks[level]]
         assert all(runs[id(module)] == (level <= up_to) for module in own)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
