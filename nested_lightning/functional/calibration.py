@@ -139,10 +139,6 @@ def rejection_count(n: int, dim: int) -> int:
     The paper (C.3) asks for a number that grows with both, and suggests ``n`` times the area of the unit sphere. That
     area peaks at 7 dimensions and then vanishes (1e-4 at 32, 2e-18 at 64), which would leave no sample for embeddings
     of any useful size; the square root grows as required.
-
-    Example:
-        >>> rejection_count(1000, 64)
-        4000
     """
     return round(0.5 * n * math.sqrt(dim))
 

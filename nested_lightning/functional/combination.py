@@ -148,15 +148,7 @@ COMBINATIONS: dict[str, CombinationRule] = {
 
 
 def get_combination(rule: str | CombinationRule) -> CombinationRule:
-    """Return the rule of that name, or ``rule`` itself if it is a function.
-
-    Raises:
-        ConfigurationError: an unknown name.
-
-    Example:
-        >>> get_combination("nested").__name__
-        'nested'
-    """
+    """Return the rule of that name, or ``rule`` itself if it is a function; an unknown name is a ConfigurationError."""
     if callable(rule):
         return rule
     if rule not in COMBINATIONS:

@@ -61,10 +61,6 @@ def level_losses(logits: Sequence[Tensor], target: Tensor, label_smoothing: floa
 
     Returns:
         ``[len(logits)]``: the cross-entropies of the level's known samples, summed and divided by the batch size.
-
-    Example:
-        >>> level_losses([torch.zeros(4, 3)], torch.tensor([[0], [1], [-1], [-1]]))  # log(3) / 2
-        tensor([0.5493])
     """
     if not logits:
         raise DataError("the loss got logits of no level at all; expected one [B, K + 1] tensor per level")

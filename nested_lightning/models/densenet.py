@@ -16,21 +16,9 @@ class DenseBlock(nn.Module):
     convolution to ``growth`` channels, which are appended to the layer's input. Convolutions need no bias because every
     map meets a batch normalisation before it is used.
 
-    Args:
-        in_channels: channels of the input.
-        layers: number of layers.
-        growth: channels that each layer adds.
-
-    Attributes:
-        out_channels: ``in_channels + layers * growth``.
-
     Shape:
         - input: ``[B, in_channels, H, W]``
-        - output: ``[B, out_channels, H, W]``; the first channels are the unchanged input
-
-    Example:
-        >>> DenseBlock(in_channels=5, layers=3, growth=2)(torch.rand(2, 5, 7, 6)).shape
-        torch.Size([2, 11, 7, 6])
+        - output: ``[B, in_channels + layers * growth, H, W]``; the first channels are the unchanged input
     """
 
     def __init__(self, in_channels: int, layers: int = 12, growth: int = 12) -> None:
@@ -42,7 +30,7 @@ class DenseBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the input and the maps of all layers, ``[B, out_channels, H, W]``."""
+        """Return the input and the maps of all layers."""
         for layer in self.layers:
             x = torch.cat([x, layer(x)], dim=1)
         return x

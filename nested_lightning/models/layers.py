@@ -41,15 +41,7 @@ class RobustBatchNorm(nn.modules.batchnorm._BatchNorm):
 
 
 def global_average(features: Tensor) -> Tensor:
-    """Return the mean ``[B, C]`` of ``features`` ``[B, C, ...]`` over all dimensions after the channels.
-
-    Vectors ``[B, C]`` are returned unchanged.
-
-    Example:
-        >>> import torch
-        >>> global_average(torch.ones(2, 3, 4, 4)).shape, global_average(torch.ones(2, 3)).shape
-        (torch.Size([2, 3]), torch.Size([2, 3]))
-    """
+    """Return the mean ``[B, C]`` of ``features`` ``[B, C, ...]`` over all dimensions after the channels, if any."""
     return features if features.ndim == 2 else features.flatten(2).mean(dim=2)
 
 
@@ -69,15 +61,7 @@ def double_convolution(in_channels: int, channels: int, kernel_size: int = 3) ->
 
 
 def positive_integers(name: str, values: int | Sequence[int]) -> tuple[int, ...]:
-    """Return one positive integer, or a sequence of them, as a tuple.
-
-    Raises:
-        ConfigurationError: it is empty, or a value is not a positive integer.
-
-    Example:
-        >>> positive_integers("sizes", [2, 4, 10]), positive_integers("channels", 16)
-        ((2, 4, 10), (16,))
-    """
+    """Return one positive integer, or a sequence of them, as a tuple; raise ConfigurationError for anything else."""
     numbers = tuple(values) if isinstance(values, Sequence) else (values,)
     if not numbers or not all(isinstance(n, Integral) and n > 0 for n in numbers):
         raise ConfigurationError(f"`{name}` must be one positive integer or several, got {values!r}.")

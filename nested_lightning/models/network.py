@@ -30,16 +30,14 @@ class NestedNetwork(nn.Module):
             has in ``out_channels`` or, like timm's models, in ``feature_info`` or ``num_features``.
 
     Attributes:
-        backbone: as given.
         bottlenecks: one per level.
         heads: one :class:`~nested_lightning.models.BottleneckHead` per level.
-        sizes: classes per level.
         bottleneck_channels: size of the embedding per level.
         feature_channels: channels of the backbone's features.
 
     Raises:
-        ConfigurationError: an argument cannot be used, or the backbone or a bottleneck gives something else than it was
-            built for.
+        ConfigurationError: an argument cannot be used, a level does not exist, or the backbone or a bottleneck gives
+            something else than it was built for.
 
     Example:
         >>> import torch
@@ -78,30 +76,17 @@ class NestedNetwork(nn.Module):
         self.heads = cast("Sequence[BottleneckHead]", heads)  # ModuleList hides the type of its items
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Return the backbone's features ``[B, C, ...]``, from shallow to deep.
-
-        Raises:
-            ConfigurationError: another number of features or channels than the network was built for.
-        """
+        """Return the backbone's features ``[B, C, ...]``, from shallow to deep."""
         return checked_features(self.backbone, self.backbone(x), self.feature_channels)
 
     def embed(self, x: Tensor, up_to: int | None = None) -> list[Tensor]:
-        """Return the embeddings f_i ``[B, bottleneck_channels[i]]`` of the levels 0 to ``up_to`` (default: all).
-
-        Their length (L2) is 1.
-
-        Raises:
-            ConfigurationError: there is no level ``up_to``.
-        """
+        """Return the unit embeddings ``[B, bottleneck_channels[i]]`` of levels 0 to ``up_to`` (default: all)."""
         return [self.heads[level].embed(features) for level, features in enumerate(self._bottlenecked(x, up_to))]
 
     def forward(self, x: Tensor, up_to: int | None = None) -> list[Tensor]:
         """Return the logits ``[B, sizes[i] + 1]`` of the levels 0 to ``up_to`` (default: all).
 
         The last column is the rejection logit: minus infinity until it is fitted.
-
-        Raises:
-            ConfigurationError: there is no level ``up_to``.
         """
         return [self.heads[level](features) for level, features in enumerate(self._bottlenecked(x, up_to))]
 
@@ -110,9 +95,6 @@ class NestedNetwork(nn.Module):
 
         They are the level's bottleneck and head, and at level 0 also the backbone. Every parameter of the network
         belongs to the parts of exactly one level.
-
-        Raises:
-            ConfigurationError: there is no such level.
         """
         own = [self.bottlenecks[self._checked(level)], self.heads[level]]
         return own if level else [self.backbone, *own]
@@ -155,14 +137,7 @@ def announced_channels(backbone: nn.Module) -> int | Sequence[int]:
     """Return the channels of a backbone's features according to its attributes.
 
     In this order: ``out_channels``; ``feature_info.channels()``, as in timm's models with ``features_only=True``;
-    ``num_features``, as in timm's models without a classifier.
-
-    Raises:
-        ConfigurationError: it has none of them.
-
-    Example:
-        >>> announced_channels(nn.Conv2d(3, 8, kernel_size=5))
-        8
+    ``num_features``, as in timm's models without a classifier. Raises ConfigurationError if it has none of them.
     """
     info: Any = getattr(backbone, "feature_info", None)
     channels: int | Sequence[int] | None = getattr(backbone, "out_channels", None)
@@ -180,10 +155,9 @@ def announced_channels(backbone: nn.Module) -> int | Sequence[int]:
 
 
 def checked_features(backbone: nn.Module, output: object, channels: tuple[int, ...]) -> list[Tensor]:
-    """Return the output of ``backbone`` as a list of features ``[B, C, ...]`` with the announced ``channels``.
+    """Return the output of ``backbone`` as a list of features ``[B, C, ...]``.
 
-    Raises:
-        ConfigurationError: it is neither a tensor nor a list or tuple of them, or has other channels.
+    Raises ConfigurationError unless it is a tensor or a list or tuple of them, with these ``channels``.
     """
     name = type(backbone).__name__
     given = list(output) if isinstance(output, (list, tuple)) else [output]

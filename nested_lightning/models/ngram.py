@@ -175,13 +175,8 @@ class NGramBag(nn.Module):
 def n_gram_keys(tokens: Tensor, n_tokens: int, longest: int) -> Tensor:
     """Number the n-grams of 1 to ``longest`` tokens uniquely: the tokens are digits to base ``n_tokens + 1``.
 
-    Args:
-        tokens: ``int64[B, L]`` in 0 to ``n_tokens - 1``, -1 after the end of a text.
-        n_tokens: number of different tokens; ``(n_tokens + 1) ** longest`` must be below 2^63.
-        longest: tokens of the longest n-grams.
-
-    Returns:
-        ``int64[B, G]``, -1 where an n-gram would reach beyond the end of its text.
+    ``tokens`` are ``int64[B, L]``, -1 after the end of a text. Returns ``int64[B, G]``, -1 where an n-gram would reach
+    beyond the end of its text.
 
     Example:
         >>> n_gram_keys(torch.tensor([[3, 1, -1]]), n_tokens=9, longest=2)
@@ -197,14 +192,9 @@ def n_gram_keys(tokens: Tensor, n_tokens: int, longest: int) -> Tensor:
 
 
 def term_frequencies(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the keys of each text in ascending order, and how often each occurs in it.
+    """Return the keys ``int64[B, G]`` of each text in ascending order, and how often each occurs in it.
 
-    Args:
-        keys: ``int64[B, G]``, negative where there is none.
-
-    Returns:
-        ``int64[B, G]`` sorted, and ``float32[B, G]``: the frequency at the first of equal keys, 0 at the others and at
-        negative ones.
+    The frequency ``float32[B, G]`` stands at the first of equal keys; it is 0 at the others and at negative ones.
 
     Example:
         >>> term_frequencies(torch.tensor([[7, -1, 5, 7]]))

@@ -1,8 +1,8 @@
 """The paper's network for articles: a U-Net of 1-D convolutions with LSTMs at each level (C.1, Fig. C.2).
 
-Texts of different lengths share a batch: a last channel, the presence, is 1 inside a text and 0 after its end, where all
-other channels are 0, too. So convolutions, pooling and upsampling see there what they see beyond the border of a tensor,
-and a text's features do not depend on the lengths of the other texts in its batch.
+Texts of different lengths share a batch: a last channel, the presence, is 1 inside a text and 0 after its end, where
+all other channels are 0, too. So convolutions, pooling and upsampling see there what they see beyond the border of a
+tensor, and a text's features do not depend on the lengths of the other texts in its batch.
 """
 
 from collections.abc import Sequence
@@ -87,8 +87,8 @@ class LSTMBottleneck(nn.Module):
     twice as wide at level 0.
 
     The whole network of Fig. C.2 (9, 70 and 219 classes, vectors of 100) has 5.2e5 parameters without the word vectors,
-    the paper's 4.2e5 (Table C.1): the paper does not say how it counts the widths of an LSTM; here they are those of both
-    directions together. With each direction of that width there would be 1.2e6.
+    the paper's 4.2e5 (Table C.1): the paper does not say how it counts the widths of an LSTM; here they are those of
+    both directions together. With each direction of that width there would be 1.2e6.
 
     Args:
         previous_channels: channels of the coarser level's map; 0 at level 0.
@@ -140,20 +140,11 @@ class LSTMBottleneck(nn.Module):
 
 
 class MaskedConvolution(nn.Module):
-    """Convolution, batch normalisation, ReLU, and 0 after the end of each text.
-
-    Args:
-        in_channels: of the features, without the presence.
-        channels: of the result, without the presence.
-        kernel_size: in tokens; odd.
+    """Convolution, batch normalisation, ReLU, and 0 after the end of each text; ``kernel_size`` is odd.
 
     Shape:
         - features: ``[B, in_channels, L]``; presence: ``[B, 1, L]``
         - output: ``[B, channels + 1, L]``, the last channel being the presence
-
-    Example:
-        >>> MaskedConvolution(4, 8)(torch.rand(2, 4, 6), torch.ones(2, 1, 6)).shape
-        torch.Size([2, 9, 6])
     """
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int = 5) -> None:
@@ -172,19 +163,11 @@ class MaskedConvolution(nn.Module):
 class BiLSTM(nn.Module):
     """Two stacked bidirectional LSTMs; the result is the second one's state at either end of the text.
 
-    Args:
-        in_channels: of the features, without the presence.
-        hidden: of the first, both directions together; even.
-        channels: of the second, both directions together; even.
+    ``hidden`` and ``channels`` are the widths of the first and the second, both directions together; even.
 
     Shape:
         - features: ``[B, in_channels + 1, L]``, the last channel being the presence
         - output: ``[B, channels]``
-
-    Example:
-        >>> features = torch.cat([torch.rand(2, 4, 6), torch.ones(2, 1, 6)], dim=1)
-        >>> BiLSTM(4, 10, 8)(features).shape
-        torch.Size([2, 8])
     """
 
     def __init__(self, in_channels: int, hidden: int, channels: int) -> None:
@@ -205,10 +188,7 @@ def presence_of(tokens: Tensor, unit: int) -> Tensor:
     """Return which positions are inside a text, its length rounded up to whole units: ``bool[B, 1, L']``.
 
     So a text keeps its exact share of the positions when poolings reduce ``unit`` positions to one, and back.
-
-    Args:
-        tokens: ``int64[B, L]``, -1 after the end of a text.
-        unit: L' is L rounded up to a multiple of it.
+    ``tokens`` are ``int64[B, L]``, -1 after the end of a text; L' is L rounded up to a multiple of ``unit``.
 
     Example:
         >>> presence_of(torch.tensor([[5, 3, 4], [7, -1, -1]]), 2).int().tolist()

@@ -15,8 +15,8 @@ class UNetEncoder(nn.Module):
     """Blocks of two convolutions, each followed by a 2x2 max pooling.
 
     Together with one :class:`~nested_lightning.models.ConvBottleneck` per level it is the paper's nested U-Net: level 0
-    is the block at the bottom, after the last pooling; level 1 the first decoder block, level 2 the next. Pooling rounds
-    sizes up, so any height and width will do.
+    is the block at the bottom, after the last pooling; level 1 the first decoder block, level 2 the next. Pooling
+    rounds sizes up, so any height and width will do.
 
     Args:
         in_channels: channels of the images.
