@@ -1,6 +1,7 @@
 """Figures of confidence: reliability diagram, histogram, and risk-coverage curve."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -33,9 +34,9 @@ def reliability_diagram(bins: Tensor, ax: Axes | None = None) -> Drawn:
     ax.bar(centres, accuracy, width, color=BLUE, edgecolor="white", label="accuracy")
     ax.scatter(means, accuracy, marker="D", s=20, color=ORANGE, label="at mean confidence", zorder=3)
     ax.plot([0, 1], [0, 1], "--", color="black", linewidth=1, label="perfect calibration")
-    above = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "rotation": 90, "fontsize": SMALL}
+    style: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "rotation": 90, "fontsize": SMALL}
     for centre, height, count in zip(centres, accuracy, counts[filled].tolist(), strict=True):
-        ax.annotate(f"{count:.0f}", (centre, height), **above)
+        ax.annotate(f"{count:.0f}", (centre, height), (0, 7), **style)
     describe(ax, "confidence", "accuracy", f"ECE {100 * float(ece_of(bins)):.2f} %, {counts.sum():.0f} samples")
     # Room for the counts above the bars.
     ax.set(xlim=(0, 1), ylim=(0, 1.25), yticks=[0, 0.25, 0.5, 0.75, 1])

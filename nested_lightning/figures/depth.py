@@ -1,6 +1,7 @@
 """The depths of predictions, and how many of each depth are correct."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from torch import Tensor
@@ -26,7 +27,7 @@ def depth_chart(counts: Tensor, levels: Sequence[str], ax: Axes | None = None) -
     end = shares[:, 0] * 0
     for (name, colour, hatch), share in zip(_KINDS, shares.T, strict=True):
         if share.any():
-            style = {"color": colour, "hatch": hatch, "edgecolor": "white", "label": name}
+            style: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white", "label": name}
             ax.barh(places, share.tolist(), left=end.tolist(), **style)
         end = end + share
     for place, (correct, incorrect, _), stop in zip(places, counts.tolist(), end.tolist(), strict=True):
