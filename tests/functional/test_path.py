@@ -44,10 +44,7 @@ def test_path_equals_the_loop(rule, case, threshold):
 
 
 def test_path_by_hand():
-    refined = [
-        torch.tensor([[0.9, 0.1], [0.4, 0.3]]),
-        torch.tensor([[0.2, 0.7, 0.1, 0.0], [0.4, 0.0, 0.0, 0.3]]),
-    ]
+    refined = [torch.tensor([[0.9, 0.1], [0.4, 0.3]]), torch.tensor([[0.2, 0.7, 0.1, 0.0], [0.4, 0.0, 0.0, 0.3]])]
     path, depth, confidence = consistent_path([level.log() for level in refined], TAXONOMY, 0.8)
     assert path.tolist() == [[0, -1], [-1, -1]]
     assert depth.tolist() == [1, 0]

@@ -10,13 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve
 
 from nested_lightning.errors import DataError
-from nested_lightning.functional.selective import (
-    BINS,
-    area_of,
-    area_under_risk_coverage,
-    risk_coverage,
-    risk_histogram,
-)
+from nested_lightning.functional.selective import BINS, area_of, area_under_risk_coverage, risk_coverage, risk_histogram
 
 ANSWERS = st.lists(st.tuples(st.sampled_from([0.2, 0.5, 0.7, 0.9, 1.0]), st.booleans()), min_size=1, max_size=30)
 

@@ -55,8 +55,7 @@ def test_conv_bottleneck_upsamples_by_repeating_pixels():
 
 
 @pytest.mark.parametrize(
-    ("bottleneck", "shape"),
-    [(DenseBottleneck, (2, 5)), (ConvBottleneck, (2, 5, 5, 6)), (dense_block, (2, 12, 5, 6))],
+    ("bottleneck", "shape"), [(DenseBottleneck, (2, 5)), (ConvBottleneck, (2, 5, 5, 6)), (dense_block, (2, 12, 5, 6))]
 )
 def test_a_skip_without_channels_gives_the_resolution_and_no_information(bottleneck, shape):
     block = bottleneck(4, 0, shape[1]).eval()

@@ -84,12 +84,7 @@ def test_logits_are_the_heads_of_the_embeddings(images):
 
 @pytest.mark.parametrize(
     ("n_features", "skip_connections", "seen"),
-    [
-        (3, True, [2, 1, 0, 0, 0]),
-        (2, True, [1, 0, 0, 0, 0]),
-        (1, True, [0, 0, 0, 0, 0]),
-        (3, False, [2, 1, 0, 0, 0]),
-    ],
+    [(3, True, [2, 1, 0, 0, 0]), (2, True, [1, 0, 0, 0, 0]), (1, True, [0, 0, 0, 0, 0]), (3, False, [2, 1, 0, 0, 0])],
 )
 def test_each_level_sees_the_map_before_it_and_the_next_shallower_feature(n_features, skip_connections, seen, images):
     widths = [9, 8, 7, 6, 5]
@@ -327,8 +322,7 @@ def test_other_outputs_are_named(output, got):
 
 
 @pytest.mark.parametrize(
-    ("expected", "shapes"),
-    [((3,), [(2, 4)]), ((3, 4), [(2, 4)]), ((3,), [(2, 3), (2, 3)]), ((3, 4), [(2, 4), (2, 3)])],
+    ("expected", "shapes"), [((3,), [(2, 4)]), ((3, 4), [(2, 4)]), ((3,), [(2, 3), (2, 3)]), ((3, 4), [(2, 4), (2, 3)])]
 )
 def test_wrong_channels_name_what_was_expected_and_what_came(expected, shapes):
     with pytest.raises(ConfigurationError) as error:
