@@ -1,6 +1,6 @@
 """The nested network: which level sees what, what is run, who owns which parameter."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 from types import SimpleNamespace
 
 import pytest
@@ -76,10 +76,14 @@ def test_any_number_of_levels(build, n_levels, skip_connections, images):
     torch.testing.assert_close(torch.stack([f.norm(dim=1) for f in embeddings]), torch.ones(n_levels, 5))
 
 
-def test_logits_are_the_heads_of_the_embeddings(images):
+def test_logits_are_the_heads_of_the_embeddings_whatever_level_is_last(images):
     network = unet().eval()
-    for head, embedding, logits in zip(network.heads, network.embed(images), network(images), strict=True):
+    whole = network(images)
+    for head, embedding, logits in zip(network.heads, network.embed(images), whole, strict=True):
         assert torch.equal(head.classify(embedding), logits)
+    for up_to in range(3):
+        for part, logits in zip(network(images, up_to=up_to), whole[: up_to + 1], strict=True):
+            assert torch.equal(part, logits)
 
 
 @pytest.mark.parametrize(
@@ -154,23 +158,16 @@ def test_levels_beyond_up_to_are_not_run(build, method, up_to, images):
     assert all(any(name.startswith(prefix) for name in changed) for prefix in trained)
 
 
-@pytest.mark.parametrize("up_to", range(3))
-def test_the_first_levels_do_not_depend_on_up_to(up_to, images):
-    network = unet().eval()
-    for part, whole in zip(network(images, up_to=up_to), network(images)[: up_to + 1], strict=True):
-        assert torch.equal(part, whole)
-
-
 @pytest.mark.parametrize("build", [unet, vectors])
 def test_predictions_do_not_depend_on_the_batch(build, images):
     network = build()
     for _ in range(3):
         network(torch.rand(16, 1, 8, 8))
     network.eval()
-    for one, all_of_them in zip(network.embed(images[:1]), network.embed(images), strict=True):
-        torch.testing.assert_close(one, all_of_them[:1], atol=1e-6, rtol=0)
-    for one, all_of_them in zip(network(images[:1]), network(images), strict=True):
-        torch.testing.assert_close(one, all_of_them[:1], atol=1e-6, rtol=0)
+    for one, together in zip(
+        network.embed(images[:1]) + network(images[:1]), network.embed(images) + network(images), strict=True
+    ):
+        torch.testing.assert_close(one, together[:1], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("build", [unet, vectors])
@@ -205,16 +202,12 @@ def test_parts_hold_every_parameter_and_buffer_exactly_once(n_levels, skip_conne
         assert held == sorted(id(tensor) for tensor in getattr(network, kind)())
 
 
-def test_parts_of_a_level_are_its_own(images):
+def test_parts_of_a_level_are_its_own_and_levels_out_of_range_refused(images):
     network = unet()
     assert network.parts(0) == [network.backbone, network.bottlenecks[0], network.heads[0]]
     assert network.parts(2) == [network.bottlenecks[2], network.heads[2]]
-
-
-@pytest.mark.parametrize("level", [-1, 3])
-def test_levels_out_of_range(level, images):
-    network = unet()
-    for call in (network.parts, lambda up_to: network(images, up_to), lambda up_to: network.embed(images, up_to)):
+    calls = (network.parts, lambda up_to: network(images, up_to), lambda up_to: network.embed(images, up_to))
+    for level, call in product((-1, 3), calls):
         with pytest.raises(ConfigurationError, match=rf"no level {level}: the levels are 0 \(coarsest\) to 2"):
             call(level)
 
