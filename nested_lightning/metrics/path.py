@@ -1,4 +1,8 @@
-"""The metrics of whole paths: accuracy, consistency, hierarchical precision and recall, and distance in the tree."""
+"""The metrics of whole paths: accuracy, consistency, hierarchical precision and recall, and distance in the tree.
+
+Predictions and targets are ``LongTensor[B, n]``, a class index for each of the first ``n`` levels: -1 is no prediction,
+as below the depth of a cut path, or a label that is not known. Shapes that do not fit are a DataError.
+"""
 
 from functools import lru_cache
 from typing import Any
@@ -13,15 +17,7 @@ from nested_lightning.taxonomy import Taxonomy
 
 
 def correct_paths(predictions: Tensor, target: Tensor) -> Tensor:
-    """Count the samples with every level correct, and the samples with every level known: ``[2]``.
-
-    Args:
-        predictions: ``LongTensor[B, n]``, a class index per level; -1 (no prediction) is never correct.
-        target: ``LongTensor[B, n]``, -1 = not known.
-
-    Raises:
-        DataError: shapes that do not fit.
-    """
+    """Count the samples with every level correct, and the samples with every level known: ``[2]``."""
     _check_paths(predictions, target)
     known = (target >= 0).all(dim=1)
     return _counts(known & (predictions == target).all(dim=1), known)
@@ -30,13 +26,7 @@ def correct_paths(predictions: Tensor, target: Tensor) -> Tensor:
 def inconsistent_paths(predictions: Tensor, taxonomy: Taxonomy) -> Tensor:
     """Count the samples whose predictions do not form one path of the tree, and all samples: ``[2]``.
 
-    Args:
-        predictions: ``LongTensor[B, n]``, the class index at each of the first ``n`` levels; -1 (no prediction)
-            contradicts nothing above it.
-        taxonomy: the tree.
-
-    Raises:
-        DataError: more levels than the taxonomy has.
+    No prediction (-1) contradicts nothing above it.
     """
     if predictions.ndim != 2 or predictions.shape[1] > taxonomy.n_levels:
         raise DataError(
@@ -53,13 +43,6 @@ def inconsistent_paths(predictions: Tensor, taxonomy: Taxonomy) -> Tensor:
 def shared_nodes(predictions: Tensor, target: Tensor) -> Tensor:
     """Count the nodes of paths at the known levels: nodes in both, nodes predicted, nodes of the truth, ``[3]``.
 
-    Args:
-        predictions: ``LongTensor[B, n]``, a class index per level; -1 = none, as below the depth of a cut path.
-        target: ``LongTensor[B, n]``, -1 = not known: predictions there do not count.
-
-    Raises:
-        DataError: shapes that do not fit.
-
     Example:
         >>> shared_nodes(torch.tensor([[0, 1, -1], [1, 2, 3]]), torch.tensor([[0, 1, 2], [1, 0, -1]])).tolist()
         [3.0, 4.0, 5.0]
@@ -73,15 +56,8 @@ def tree_distances(predictions: Tensor, target: Tensor, taxonomy: Taxonomy) -> T
     """Sum the edges from prediction to truth over the mistakes at the finest given level: ``[2]``, edges and mistakes.
 
     The shortest way leads from the prediction up to the nearest common ancestor (the root above the coarsest level at
-    the latest) and down to the truth. A leaf above the finest level counts at its real depth.
-
-    Args:
-        predictions: ``LongTensor[B, n]``, a class index per level; the last column counts and has no -1.
-        target: ``LongTensor[B, n]``, -1 = not known: the sample is left out.
-        taxonomy: the tree.
-
-    Raises:
-        DataError: shapes that do not fit.
+    the latest) and down to the truth. A leaf above the finest level counts at its real depth. Only the last column
+    counts; its predictions have no -1.
     """
     _check_paths(predictions, target)
     finest = predictions.shape[1] - 1
@@ -123,7 +99,7 @@ class PathAccuracy(PathMetric):
     higher_is_better = True
 
     def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Add a batch; arguments and errors as in :func:`correct_paths`."""
+        """Add a batch of ``[B, n]``; see :func:`correct_paths`."""
         self._add(correct_paths(predictions, target))
 
 
@@ -151,7 +127,7 @@ class InconsistencyRate(PathMetric):
         self.taxonomy = taxonomy
 
     def update(self, predictions: Tensor) -> None:
-        """Add a batch; arguments and errors as in :func:`inconsistent_paths`."""
+        """Add a batch of ``[B, n]``; see :func:`inconsistent_paths`."""
         self._add(inconsistent_paths(predictions, self.taxonomy))
 
 
@@ -170,7 +146,7 @@ class HierarchicalPrecision(PathMetric):
     higher_is_better = True
 
     def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Add a batch; arguments and errors as in :func:`shared_nodes`."""
+        """Add a batch of ``[B, n]``; see :func:`shared_nodes`."""
         self._add(shared_nodes(predictions, target)[[0, 1]])
 
 
@@ -187,7 +163,7 @@ class HierarchicalRecall(PathMetric):
     higher_is_better = True
 
     def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Add a batch; arguments and errors as in :func:`shared_nodes`."""
+        """Add a batch of ``[B, n]``; see :func:`shared_nodes`."""
         self._add(shared_nodes(predictions, target)[[0, 2]])
 
 
@@ -204,7 +180,7 @@ class HierarchicalF1(PathMetric):
     higher_is_better = True
 
     def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Add a batch; arguments and errors as in :func:`shared_nodes`."""
+        """Add a batch of ``[B, n]``; see :func:`shared_nodes`."""
         correct, predicted, true = shared_nodes(predictions, target)
         self._add(torch.stack([2 * correct, predicted + true]))
 
@@ -233,7 +209,7 @@ class TreeDistance(PathMetric):
         self.taxonomy = taxonomy
 
     def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Add a batch; arguments and errors as in :func:`tree_distances`."""
+        """Add a batch of ``[B, n]``; see :func:`tree_distances`."""
         self._add(tree_distances(predictions, target, self.taxonomy))
 
 
