@@ -61,22 +61,6 @@ def test_the_encoder_and_the_first_bottleneck_are_a_densenet():
     torch.testing.assert_close(last(None, encoder(images)[-1]), densenet(images).relu(), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("size", "pooled"), [((8, 8), [(4, 4), (2, 2)]), ((7, 13), [(4, 7), (2, 4)]), ((1, 1), [(1, 1)] * 2)]
-)
-def test_features_from_shallow_to_deep(size, pooled):
-    encoder = DenseNetEncoder(2, layers=2, growth=4)
-    features = encoder(torch.rand(3, 2, *size))
-    assert [tuple(feature.shape) for feature in features] == [(3, 16, *size), (3, 16, *pooled[0]), (3, 8, *pooled[1])]
-    assert encoder.out_channels == (16, 16, 8)
-
-
-def test_any_number_of_blocks():
-    encoder = DenseNetEncoder(1, blocks=3, layers=1, growth=8)
-    features = encoder(torch.rand(1, 1, 16, 16))
-    assert encoder.out_channels == (24, 20, 18, 9) == tuple(feature.shape[1] for feature in features)
-
-
 def test_a_transition_averages_the_pixels_there_are():
     encoder = DenseNetEncoder(1, blocks=1, layers=1, growth=4)
     *narrow, _ = encoder.transitions[0]
@@ -136,9 +120,3 @@ def test_an_error_names_the_channels_that_fit():
         DenseBlockBottleneck(258, 228, 64)
     with pytest.raises(ConfigurationError, match=r"must be 402 .* got 630"):
         NestedNetwork(DenseNetEncoder(), (20, 100), DenseBlockBottleneck, (258, 630), skip_connections=False)
-
-
-@pytest.mark.parametrize("name", ["in_channels", "blocks", "layers", "growth"])
-def test_arguments_that_cannot_be_used(name):
-    with pytest.raises(ConfigurationError, match=f"`{name}` .* got 0"):
-        DenseNetEncoder(**{name: 0})

@@ -1,4 +1,4 @@
-"""Batch normalisation, pooling, the double convolution, and the check of images."""
+"""Batch normalisation, pooling, the double convolution, and the checks of images and arguments."""
 
 import pytest
 import torch
@@ -69,3 +69,15 @@ def test_images_that_do_not_fit(encoder, shape):
     assert "expects images [batch, 2, height, width]" in str(error.value)
     assert f"shape {list(shape)}" in str(error.value)
     assert "`in_channels`" in str(error.value)
+
+
+@pytest.mark.parametrize(("model", "arguments", "message"), [
+    (UNetEncoder, {"channels": []}, r"`channels` .* got \[\]"),
+    (UNetEncoder, {"in_channels": 0}, r"`in_channels` .* got 0"),
+    (UNetEncoder, {"dropout": 1.0}, r"`dropout` .* got 1\.0"),
+    (UNetEncoder, {"dropout": -0.1}, r"`dropout` .* got -0\.1"),
+    *((DenseNetEncoder, {name: 0}, f"`{name}` .* got 0") for name in ("in_channels", "blocks", "layers", "growth")),
+])  # fmt: skip
+def test_arguments_that_cannot_be_used(model, arguments, message):
+    with pytest.raises(ConfigurationError, match=message):
+        model(**arguments)

@@ -6,29 +6,44 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.models import ConvBottleneck, ConvEncoder, NestedNetwork, ParallelBottleneck, UNetEncoder
+from nested_lightning.models import (
+    ConvBottleneck,
+    ConvEncoder,
+    DenseNetEncoder,
+    NestedNetwork,
+    ParallelBottleneck,
+    UNetEncoder,
+)
 
 MNIST = {"in_channels": 1, "channels": (8, 16), "bottlenecks": (48, 20, 16), "sizes": (2, 4, 10), "side": 28}
 CIFAR10 = {"in_channels": 3, "channels": (24, 64), "bottlenecks": (168, 68, 32), "sizes": (2, 5, 10), "side": 32}
 
 
 @pytest.mark.parametrize(
+    ("encoder", "widths"), [(UNetEncoder(3, (4, 6)), (4, 6, 6)), (DenseNetEncoder(3, layers=2, growth=4), (16, 16, 8))]
+)
+@pytest.mark.parametrize(
     ("size", "pooled"),
     [((28, 28), [(14, 14), (7, 7)]), ((8, 8), [(4, 4), (2, 2)]), ((7, 13), [(4, 7), (2, 4)]), ((1, 1), [(1, 1)] * 2)],
 )
-def test_features_from_shallow_to_deep(size, pooled):
-    encoder = UNetEncoder(3, (4, 6))
-    features = encoder(torch.rand(2, 3, *size))
-    assert [tuple(feature.shape) for feature in features] == [(2, 4, *size), (2, 6, *pooled[0]), (2, 6, *pooled[1])]
-    assert encoder.out_channels == (4, 6, 6)
+def test_features_from_shallow_to_deep(encoder, widths, size, pooled):
+    shapes = [tuple(feature.shape) for feature in encoder(torch.rand(2, 3, *size))]
+    assert shapes == [(2, width, *side) for width, side in zip(widths, [size, *pooled], strict=True)]
+    assert encoder.out_channels == widths
 
 
-@pytest.mark.parametrize("channels", [[4], [4, 5, 6, 7]])
-def test_any_number_of_blocks(channels):
-    encoder = UNetEncoder(1, channels)
+@pytest.mark.parametrize(
+    ("encoder", "widths"),
+    [
+        (UNetEncoder(1, [4]), (4, 4)),
+        (UNetEncoder(1, [4, 5, 6, 7]), (4, 5, 6, 7, 7)),
+        (DenseNetEncoder(1, blocks=3, layers=1, growth=8), (24, 20, 18, 9)),
+    ],
+)
+def test_any_number_of_blocks(encoder, widths):
     features = encoder(torch.rand(2, 1, 16, 16))
-    assert tuple(feature.shape[1] for feature in features) == encoder.out_channels == (*channels, channels[-1])
-    assert [feature.shape[2] for feature in features] == [16 // 2**depth for depth in range(len(channels) + 1)]
+    assert tuple(feature.shape[1] for feature in features) == encoder.out_channels == widths
+    assert [feature.shape[2] for feature in features] == [16 // 2**depth for depth in range(len(widths))]
 
 
 def test_the_layout_in_memory_changes_no_value():
@@ -70,20 +85,6 @@ def test_nested_unets_of_the_papers_size(recipe, parameters):
     sum(cross_entropy(level, torch.zeros(2, dtype=torch.long)) for level in logits).backward()
     # Every parameter counts: each one takes part in the prediction at the last level.
     assert all(parameter.grad is not None for parameter in network.parameters())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"channels": []}, r"`channels` .* got \[\]"),
-        ({"in_channels": 0}, r"`in_channels` .* got 0"),
-        ({"dropout": 1.0}, r"`dropout` .* got 1\.0"),
-        ({"dropout": -0.1}, r"`dropout` .* got -0\.1"),
-    ],
-)
-def test_arguments_that_cannot_be_used(arguments, message):
-    with pytest.raises(ConfigurationError, match=message):
-        UNetEncoder(**arguments)
 
 
 # ---- the multi-task network ----
