@@ -36,27 +36,27 @@ def loop_sum(fine, nodes):
     return {node: sum(p for path, p in fine.items() if under(path, node)) for node in nodes}
 
 
-def loop_nested(row):
-    refined = [row[0]]
-    for own in row[1:]:
+def loop_nested(sample):
+    refined = [sample[0]]
+    for own in sample[1:]:
         refined.append(loop_share(refined[-1], own))
     return refined
 
 
-def loop_coarse_and_fine(row):
-    if len(row) == 1:
-        return row
-    fine = loop_share(row[0], row[-1])
-    return [row[0], *(loop_sum(fine, level) for level in row[1:])]
+def loop_coarse_and_fine(sample):
+    if len(sample) == 1:
+        return sample
+    fine = loop_share(sample[0], sample[-1])
+    return [sample[0], *(loop_sum(fine, level) for level in sample[1:])]
 
 
-def loop_sum_up(row):
-    return [loop_sum(row[-1], level) for level in row]
+def loop_sum_up(sample):
+    return [loop_sum(sample[-1], level) for level in sample]
 
 
-def loop_opinions(row, nodes):
-    finest = list(row[-1])
-    for own in row:
+def loop_opinions(sample, nodes):
+    finest = list(sample[-1])
+    for own in sample:
         spread = {
             path: p / sum(under(other, node) for other in finest)
             for node, p in own.items()
@@ -66,46 +66,46 @@ def loop_opinions(row, nodes):
         yield loop_sum(spread, nodes)
 
 
-def loop_mean(row):
-    return [{n: sum(o[n] for o in loop_opinions(row, nodes)) / len(row) for n in nodes} for nodes in row]
+def loop_mean(sample):
+    return [{n: sum(o[n] for o in loop_opinions(sample, nodes)) / len(sample) for n in nodes} for nodes in sample]
 
 
-def loop_product(row):
-    rests = [1 - sum(own.values()) for own in row]
+def loop_product(sample):
+    rests = [1 - sum(own.values()) for own in sample]
     rejected = math.prod(rest if rest > 1e-13 else 0 for rest in rests)
     refined = []
-    for nodes in row:
-        products = {n: math.prod(o[n] for o in loop_opinions(row, nodes)) for n in nodes}
+    for nodes in sample:
+        products = {n: math.prod(o[n] for o in loop_opinions(sample, nodes)) for n in nodes}
         total = sum(products.values()) + rejected
         refined.append({n: p / total if total > 0 else 1 / len(nodes) for n, p in products.items()})
     return refined
 
 
-def loop_hie(row):
+def loop_hie(sample):
     rejected, refined = 1.0, []
-    for level, nodes in enumerate(row):
+    for level, nodes in enumerate(sample):
         rest = 1 - sum(nodes.values())
         rejected *= rest if rest > 1e-13 else 0
-        products = {n: math.prod(row[i][n[: i + 1]] for i in range(level + 1)) for n in nodes}
+        products = {n: math.prod(sample[i][n[: i + 1]] for i in range(level + 1)) for n in nodes}
         total = sum(products.values()) + rejected
         refined.append({n: p / total if total > 0 else 1 / len(nodes) for n, p in products.items()})
-    refined[0] = row[0]
+    refined[0] = sample[0]
     return refined
 
 
-def loop_majority_vote(row):
-    favourites = [max(own, key=own.get) for own in row]
+def loop_majority_vote(sample):
+    favourites = [max(own, key=own.get) for own in sample]
     refined = []
-    for own in row:
+    for own in sample:
         votes = {n: sum(under(n, f) or under(f, n) for f in favourites) for n in own}
         winner = max(own, key=lambda n: (votes[n], own[n]))
-        refined.append({n: votes[n] / len(row) * (n == winner) for n in own})
+        refined.append({n: votes[n] / len(sample) * (n == winner) for n in own})
     return refined
 
 
 LOOPS = {
     "nested": loop_nested,
-    "independent": lambda row: row,
+    "independent": lambda sample: sample,
     "coarse_and_fine": loop_coarse_and_fine,
     "sum_up": loop_sum_up,
     "mean": loop_mean,
@@ -127,8 +127,8 @@ def test_equals_the_loops(rule, case):
     refined = combined(rule, probabilities, taxonomy)
     assert len(refined) == len(probabilities)
     for i in range(len(probabilities[0])):
-        row = [dict(zip(taxonomy.nodes(n), level[i], strict=True)) for n, level in enumerate(probabilities)]
-        for got, expected in zip(refined, LOOPS[rule](row), strict=True):
+        sample = [dict(zip(taxonomy.nodes(n), level[i], strict=True)) for n, level in enumerate(probabilities)]
+        for got, expected in zip(refined, LOOPS[rule](sample), strict=True):
             assert got[i].tolist() == pytest.approx(list(expected.values()), abs=1e-9)
 
 

@@ -16,15 +16,15 @@ SIZES = (2, 4, 7)
 TREE = Taxonomy.from_paths(["a/b/1", "a/b/2", "a/c/3", "d/e/4", "d/e/5", "d/f/6", "d/f/7"])
 
 
-def batch(seed, rows, sizes=SIZES, rejection=-math.inf):
-    """Logits per level (leaves of the graph) and a target whose rows are known to different depths."""
+def batch(seed, n, sizes=SIZES, rejection=-math.inf):
+    """Logits per level (leaves of the graph) and targets known to different depths."""
     generator = torch.Generator().manual_seed(seed)
-    logits = [torch.randn(rows, k + 1, generator=generator, dtype=torch.float64) * 3 for k in sizes]
+    logits = [torch.randn(n, k + 1, generator=generator, dtype=torch.float64) * 3 for k in sizes]
     for level in logits:
         level[:, -1] = rejection
         level.requires_grad_()
-    target = torch.stack([torch.randint(k, (rows,), generator=generator) for k in sizes], dim=1)
-    depth = torch.randint(len(sizes) + 1, (rows, 1), generator=generator)
+    target = torch.stack([torch.randint(k, (n,), generator=generator) for k in sizes], dim=1)
+    depth = torch.randint(len(sizes) + 1, (n, 1), generator=generator)
     return logits, target.masked_fill(torch.arange(len(sizes)) >= depth, -1)
 
 
@@ -40,15 +40,15 @@ def loss_by_loops(logits, target, weights):
 @settings(deadline=None, max_examples=40)
 @given(
     seed=st.integers(0, 10**6),
-    rows=st.integers(1, 9),
-    n=st.integers(1, len(SIZES)),
+    n=st.integers(1, 9),
+    levels=st.integers(1, len(SIZES)),
     weights=st.none() | st.lists(st.floats(0, 5), min_size=len(SIZES), max_size=len(SIZES)),
     rejection=st.sampled_from([-math.inf, 0.7]),
 )
-def test_equals_the_double_sum(seed, rows, n, weights, rejection):
-    logits, target = batch(seed, rows, rejection=rejection)
-    loss = nested_loss(logits[:n], target, None if weights is None else torch.tensor(weights, dtype=torch.float64))
-    assert loss.item() == pytest.approx(loss_by_loops(logits[:n], target, weights or [1.0] * n), abs=1e-12)
+def test_equals_the_double_sum(seed, n, levels, weights, rejection):
+    logits, target = batch(seed, n, rejection=rejection)
+    loss = nested_loss(logits[:levels], target, None if weights is None else torch.tensor(weights, dtype=torch.float64))
+    assert loss.item() == pytest.approx(loss_by_loops(logits[:levels], target, weights or [1.0] * levels), abs=1e-12)
 
 
 def test_equals_the_stage_loss_where_everything_is_known():
@@ -159,10 +159,10 @@ def test_refuses_counts_without_a_coarse_label(counts):
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), rows=st.integers(1, 9), rejection=st.sampled_from([-math.inf, 0.7]))
-def test_marginal_loss_is_minus_the_log_of_the_summed_leaves(seed, rows, rejection):
-    logits, target = batch(seed, rows, rejection=rejection)
-    leaves = torch.randint(7, (rows,), generator=torch.Generator().manual_seed(seed))
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 9), rejection=st.sampled_from([-math.inf, 0.7]))
+def test_marginal_loss_is_minus_the_log_of_the_summed_leaves(seed, n, rejection):
+    logits, target = batch(seed, n, rejection=rejection)
+    leaves = torch.randint(7, (n,), generator=torch.Generator().manual_seed(seed))
     paths = torch.tensor([[TREE.index(leaf[: i + 1]) for i in range(3)] for leaf in TREE.leaves])
     target = torch.where(target >= 0, paths[leaves], -1)
     expected = 0.0
@@ -172,7 +172,7 @@ def test_marginal_loss_is_minus_the_log_of_the_summed_leaves(seed, rows, rejecti
         if below:
             expected -= math.log(sum(math.exp(scores[i]) for i in below) / sum(map(math.exp, scores)))
     loss = marginal_loss(logits, target, TREE)
-    assert loss.item() == pytest.approx(expected / rows, abs=1e-9)
+    assert loss.item() == pytest.approx(expected / n, abs=1e-9)
     loss.backward()
     assert torch.isfinite(logits[2].grad).all()
 

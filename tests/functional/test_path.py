@@ -16,10 +16,10 @@ from nested_lightning.taxonomy import Taxonomy
 TAXONOMY = Taxonomy(["coarse", "fine"], [("a", "a1"), ("a", "a2"), ("b", "b1"), ("b", "b2")])
 
 
-def loop_path(taxonomy, row, threshold):
-    path, depth, confidence = [-1] * taxonomy.n_levels, 0, max(row[0].values())
+def loop_path(taxonomy, sample, threshold):
+    path, depth, confidence = [-1] * taxonomy.n_levels, 0, max(sample[0].values())
     at = ()
-    for level, own in enumerate(row):
+    for level, own in enumerate(sample):
         best = max((node for node in own if node[:-1] == at), key=own.get)
         if own[best] < threshold:
             break
@@ -37,8 +37,8 @@ def test_path_equals_the_loop(rule, case, threshold):
     path, depth, confidence = consistent_path(refined, taxonomy, threshold)
     assert path.dtype == depth.dtype == torch.long
     for i in range(len(path)):
-        row = [dict(zip(taxonomy.nodes(n), lp[i].exp().tolist(), strict=True)) for n, lp in enumerate(refined)]
-        expected = loop_path(taxonomy, row, threshold)
+        sample = [dict(zip(taxonomy.nodes(n), lp[i].exp().tolist(), strict=True)) for n, lp in enumerate(refined)]
+        expected = loop_path(taxonomy, sample, threshold)
         assert (path[i].tolist(), depth[i].item()) == expected[:2]
         assert confidence[i].item() == pytest.approx(expected[2], abs=1e-12)
 

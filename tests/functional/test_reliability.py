@@ -20,7 +20,7 @@ def batch(seed, n=200, classes=4, unknown=0.2):
 
 
 def ece_by_loops(probabilities, target, bins):
-    known = [(max(row), row.index(max(row)) == t) for row, t in zip(probabilities, target, strict=True) if t != -1]
+    known = [(max(p), p.index(max(p)) == t) for p, t in zip(probabilities, target, strict=True) if t != -1]
     total = 0.0
     for b in range(bins):
         last = b == bins - 1
@@ -39,8 +39,8 @@ def test_equal_the_loops(seed, n, bins, unknown):
     expected = ece_by_loops(probabilities.double().tolist(), target.tolist(), bins)
     assert level_ece(probabilities, target, bins).item() == pytest.approx(expected, abs=1e-9, nan_ok=True)
     if known.any():
-        answers = probabilities.argmax(dim=1)
-        assert level_accuracy(probabilities, target).item() == accuracy_score(target[known], answers[known])
+        predicted = probabilities.argmax(dim=1)
+        assert level_accuracy(probabilities, target).item() == accuracy_score(target[known], predicted[known])
         mean = probabilities[known].double().max(dim=1).values.mean().item()
         assert level_confidence(probabilities, target).item() == pytest.approx(mean)
 

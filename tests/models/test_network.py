@@ -317,7 +317,7 @@ def test_other_outputs_are_named(output, got):
 @pytest.mark.parametrize(
     ("expected", "shapes"), [((3,), [(2, 4)]), ((3, 4), [(2, 4)]), ((3,), [(2, 3), (2, 3)]), ((3, 4), [(2, 4), (2, 3)])]
 )
-def test_wrong_channels_name_what_was_expected_and_what_came(expected, shapes):
+def test_other_channels_than_expected_are_named(expected, shapes):
     with pytest.raises(ConfigurationError) as error:
         checked_features(backbone(), [torch.rand(shape) for shape in shapes], expected)
     got = [shape[1] for shape in shapes]

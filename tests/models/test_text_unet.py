@@ -92,14 +92,14 @@ def test_parameters_of_the_papers_network() -> None:
 class Pair(nn.Module):
     """Gives the next level more than its own head sees."""
 
-    wrong = 0
+    surplus = 0
 
     def __init__(self, previous_channels: int, skip_channels: int, channels: int) -> None:
         super().__init__()
         self.map_channels = channels + 3
         self.built = previous_channels
         self.map = nn.Linear(previous_channels + skip_channels, self.map_channels)
-        self.own = nn.Linear(self.map_channels, channels + self.wrong)
+        self.own = nn.Linear(self.map_channels, channels + self.surplus)
 
     def forward(self, previous: Tensor | None, skip: Tensor) -> tuple[Tensor, Tensor]:
         result = self.map(skip if previous is None else torch.cat([previous, skip], dim=1))
@@ -126,12 +126,12 @@ def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
             LSTMBottleneck(0, 9, *widths)
     with pytest.raises(ConfigurationError, match=r"needs sequences.*\[2, 9\].*DenseBottleneck"):
         LSTMBottleneck(0, 9, 6)(None, torch.rand(2, 9))
-    monkeypatch.setattr(Pair, "wrong", 1)
+    monkeypatch.setattr(Pair, "surplus", 1)
     with pytest.raises(ConfigurationError, match=r"Pair of level 0 was built for 6 channels.*which has 7"):
         NestedNetwork(nn.Linear(4, 5), [2], Pair, 6, feature_channels=5)(torch.rand(2, 4))
 
 
-def test_a_bottleneck_of_vectors_works_behind_it_too() -> None:
+def test_a_bottleneck_of_vectors_works_after_it_too() -> None:
     net = NestedNetwork(TextUNetEncoder(20, 6, (4, 8)), [2, 3], DenseBottleneck, 6)
     assert [tuple(logits.shape) for logits in net(tokens(TEXTS))] == [(9, 3), (9, 4)]
 
@@ -147,7 +147,7 @@ def features_of_texts(channels: int) -> list[Tensor]:
 
 
 def padded_batch(parts: list[Tensor], longer: int = 0) -> tuple[Tensor, Tensor]:
-    """Return features ``[B, C, L]`` with 0 behind each text, and their presence ``[B, 1, L]``."""
+    """Return features ``[B, C, L]`` with 0 after each text, and their presence ``[B, 1, L]``."""
     longest = max(part.shape[1] for part in parts) + longer
     features = pad_sequence([*(part.T for part in parts), torch.zeros(longest, len(parts[0]))], batch_first=True)
     lengths = torch.tensor([part.shape[1] for part in parts])

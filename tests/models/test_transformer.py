@@ -134,7 +134,7 @@ def test_from_text_to_prediction(folder: Path) -> None:
             torch.testing.assert_close(one[0], other[row], atol=1e-6, rtol=0)
 
 
-def test_positions_that_are_counted_from_behind_the_padding(tmp_path: Path) -> None:
+def test_positions_that_are_counted_from_after_the_padding(tmp_path: Path) -> None:
     config = transformers.RobertaConfig(
         vocab_size=12, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
         max_position_embeddings=8, pad_token_id=1,
