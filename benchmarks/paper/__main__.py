@@ -14,7 +14,7 @@ from benchmarks.paper.tables import COMMANDS
 from benchmarks.paper.training import Workspace, complete, write
 from nested_lightning.cli.output import quietly
 from nested_lightning.errors import NestedLightningError
-from nested_lightning.figures.png import rendered, write_png
+from nested_lightning.figures.style import rendered, write_png
 
 ROOT = Path(__file__).parents[2]
 

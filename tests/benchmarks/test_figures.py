@@ -22,7 +22,7 @@ from benchmarks.paper.tables.reliability import draw_reliability
 from benchmarks.paper.tables.samples import CORRECT, INCORRECT, WITHHELD, draw_samples
 from nested_lightning import Taxonomy
 from nested_lightning.errors import DataError
-from nested_lightning.functional.combination import consistent_path
+from nested_lightning.functional.path import consistent_path
 from nested_lightning.functional.reliability import ece_of
 from nested_lightning.module import Prediction
 
@@ -131,7 +131,7 @@ def test_reliability_has_a_diagram_per_row_and_level() -> None:
     assert [part.get_suptitle() for part in figure.subfigs] == ["before", "after"]
     for part, levels in zip(figure.subfigs, rows.values(), strict=True):
         for panel, (level, counted) in zip(part.axes, levels.items(), strict=True):
-            assert panel.get_title() == f"{level}: ECE {100 * float(ece_of(counted)):.2f} %, 10 rows"
+            assert panel.get_title() == f"{level}: ECE {100 * float(ece_of(counted)):.2f} %, 10 samples"
             assert [bar.get_height() for bar in panel.patches] == pytest.approx([float(counted[1, 2]) / 10])
             assert panel.get_legend() is None
     assert set(legend_of(figure)) == {"accuracy", "at mean confidence", "perfect calibration"}

@@ -186,7 +186,7 @@ def test_metrics_of_random_predictions() -> None:
     share = one["kind"]["mean"] / 100
     assert one["kind"]["over_rows"] == pytest.approx(100 * (share * (1 - share) / 400) ** 0.5, rel=0.1)
     assert one["kind"]["over_runs"] is None
-    for metric, name in ((PathAccuracy(), "path"), (InconsistencyRate([TREE.parents(1), TREE.parents(2)]), None)):
+    for metric, name in ((PathAccuracy(), "path"), (InconsistencyRate(TREE), None)):
         tensors = [torch.from_numpy(rows) for rows in (runs[0], targets)]
         metric.update(*tensors[: 2 if name else 1])
         assert one[name or "inconsistent"]["mean"] == pytest.approx(100 * float(metric.compute()))
