@@ -104,7 +104,7 @@ def expect(message: str, *parts: str) -> None:
     (["--trainer.accelerator", "gpuu"], ["accelerator='gpuu'", "cpu"]),
     (["--trainer.devices", "0"], ["devices='0'", "cpu"]),
     (["--trainer.precision", "13"], ["'trainer.precision'", "'bf16-mixed'", "got 13"]),
-    (["--model.combination", "nestd"], ["'nestd' is no combination rule", "mean 'nested'"]),
+    (["--model.combination", "nestd"], ["unknown combination rule 'nestd'", "mean 'nested'"]),
     (["--model.loss_weights", "[1, 2]"], ["model.loss_weights", "2 values for the 3 levels"]),
     (["--model.threshold", "3"], ["model.threshold must lie in [0, 1], got 3"]),
     (["--model.bottleneck_channels", "[3]"], ["bottleneck_channels", "3 levels", "1 number"]),

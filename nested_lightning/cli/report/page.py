@@ -96,7 +96,7 @@ def _comparison(runs: Sequence[Run]) -> str:
     if len(tested) < 2 or any(c != conditions[0] for c in conditions) or any(names != levels[0] for names in levels):
         return ""
     from nested_lightning.callbacks.run_figures import compared_distortions
-    from nested_lightning.figures.png import rendered
+    from nested_lightning.figures.style import rendered
 
     buffer = BytesIO()
     rendered(compared_distortions(tested, levels[0])).save(buffer, format="png")
