@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import lightning  # noqa: F401  its log handler keeps the stderr of the moment, which within a test is closed after it
 import pytest
 
 from nested_lightning.cli.main import main
