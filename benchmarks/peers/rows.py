@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nested_lightning.data.labelled import LabelledSource
+from nested_lightning.data.labels import LabelledSource
 from nested_lightning.data.sources import Split, Table
 from nested_lightning.errors import DataError, suggestion
 from nested_lightning.taxonomy import Taxonomy

@@ -1,4 +1,4 @@
-"""Image columns: decoded once, into one uint8 tensor."""
+"""Read image columns, decoded once into one uint8 tensor."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -18,14 +18,14 @@ _GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 
 
 class ImageColumn:
-    """Reads the images of a column; all get the channels and the size of the first.
+    """Reads the images of a column; the channels and the size of the first one apply to all.
 
     Args:
-        split: where the column is.
+        split: has the column.
         column: its name.
-        size: height and width that every image is resized to; None: all must have one size already.
-        shape: (C, H, W) that these images have to match, height and width giving way to ``size``; None: the
-            first image decides.
+        size: height and width to resize images to; None: all images must already have one size.
+        shape: (C, H, W) that the images must have, except that ``size`` replaces height and width; None: that of the
+            first image.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class ImageColumn:
         import datasets
 
         if cell is None or (cell["bytes"] is None and cell["path"] is None):
-            raise DataError(f"{table.where(row)}: column {self._column!r} has no image. Drop the row")
+            raise DataError(f"{table.where([row])}: column {self._column!r} has no image. Drop the row")
         try:
             image: Image = datasets.Image().decode_example(cell)
             return image
-        except Exception as error:  # what a broken file raises differs between its formats
+        except Exception as error:  # each image format raises its own exceptions
             name = f" {cell['path']}" if cell["path"] else ""
             raise DataError(
-                f"{table.where(row)}: the image{name} in column {self._column!r} cannot be decoded "
+                f"{table.where([row])}: the image{name} in column {self._column!r} cannot be decoded "
                 f"({type(error).__name__}: {error}). Replace the image or drop the row"
             ) from error
 
@@ -97,7 +97,7 @@ class ImageColumn:
         channels, height, width = self.shape
         if image.mode in ("I", "F"):
             raise DataError(
-                f"{table.where(row)}: the image has {image.mode!r} pixels (32 bits), whose range is not "
+                f"{table.where([row])}: the image has {image.mode!r} pixels (32 bits), whose range is not "
                 "known. Convert it to 8 or 16 bits, or store it as an array of numbers"
             )
         if image.mode.startswith("I;16"):
@@ -107,7 +107,7 @@ class ImageColumn:
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         if (image.height, image.width) != (height, width):
             raise DataError(
-                f"{table.where(row)}: the image is {image.height}x{image.width} (height x width), while the "
+                f"{table.where([row])}: the image is {image.height}x{image.width} (height x width), while the "
                 f"first training image is {height}x{width}. Set data.image_size to resize them all"
             )
         return np.asarray(image).reshape(height, width, channels)

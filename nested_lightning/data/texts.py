@@ -1,4 +1,4 @@
-"""Text columns: token ids, made once and kept in the cache of ``datasets``."""
+"""Read text columns as token ids, which are computed once and kept in the cache of ``datasets``."""
 
 import hashlib
 import json
@@ -26,9 +26,9 @@ class TextColumn:
     """Reads the texts of a column as token ids.
 
     Args:
-        split: where the column is.
+        split: has the column.
         column: its name.
-        vocabulary: makes the ids.
+        vocabulary: turns texts into ids.
     """
 
     def __init__(self, split: Split, column: str, vocabulary: Vocabulary) -> None:
@@ -36,14 +36,14 @@ class TextColumn:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return (tokens of a text at most,)."""
+        """Return (maximum number of tokens of a text,)."""
         return (self._vocabulary.length,)
 
     def read(self, rows: Tensor) -> Tensor:
         """Read ``rows``, a ``LongTensor[N]`` of ascending row numbers.
 
         Returns:
-            ``int32[N, length]``, -1 behind the end of a text.
+            ``int32[N, length]``, padded with -1.
         """
         encoded = {table: self._encoded(table) for table in self._split.tables}
         chunks = [
@@ -53,7 +53,7 @@ class TextColumn:
         return torch.cat([torch.empty(0, *self.shape, dtype=torch.int32), *chunks])
 
     def _encoded(self, table: Table) -> "datasets.Dataset":
-        """Return the table with the one column ``ids``; for a source on disk it is made once and then found again."""
+        """Return a table with the column ``ids`` alone; of a source on disk it is computed once and then cached."""
         import datasets
 
         state = json.dumps([table.rows._fingerprint, self._column, self._vocabulary.state_dict()])

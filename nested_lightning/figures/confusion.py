@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.patches import Rectangle
 
-from nested_lightning.discovery.affinity import normalised
 from nested_lightning.errors import DataError
 from nested_lightning.figures.style import ORANGE, Drawn, new_axes, plain
+from nested_lightning.functional.reliability import normalised
 
 _DIAGONAL = "#d9d9d9"
 _INCHES = (3.5, 20.0)  # side of the matrix

@@ -1,5 +1,6 @@
 """The metrics of one level as plain functions on tensors; the classes accumulate what these compute."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -126,6 +127,22 @@ def ece_of(bins: Tensor) -> Tensor:
     """Return the expected calibration error from :func:`reliability_bins`; nan when they are empty."""
     # |B|/n * |acc - conf| with acc and conf written as sums over |B|: the bin's size cancels out.
     return (bins[:, 2] - bins[:, 1]).abs().sum() / bins[:, 0].sum()
+
+
+def normalised(matrix: np.ndarray) -> np.ndarray:
+    """Return a confusion matrix of counts ``[n, n]`` as shares of its rows, float64; a row without counts stays 0.
+
+    Raises:
+        DataError: the matrix is not square with at least two classes, or has a negative or non-finite entry.
+    """
+    counts = np.asarray(matrix, dtype=np.float64)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
+        raise DataError(f"expected a square confusion matrix of at least 2 classes, got shape {counts.shape}")
+    if not np.isfinite(counts).all() or (counts < 0).any():
+        raise DataError("expected counts or shares in the confusion matrix, got a negative or non-finite entry")
+    totals = counts.sum(1, keepdims=True)
+    shares: np.ndarray = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    return shares
 
 
 def check_level(probabilities: Tensor, target: Tensor) -> None:

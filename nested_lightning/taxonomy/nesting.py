@@ -122,13 +122,13 @@ def _totals(values: Tensor, counts: Tensor) -> Tensor:
 def _checked_levels(targets: Tensor, levels: Sequence[str] | None) -> tuple[str, ...]:
     if targets.ndim != 2 or targets.shape[1] < 2 or not _is_integer(targets):
         raise DataError(
-            "expected integer labels of shape [rows, levels] with at least 2 levels, came "
+            "expected integer labels of shape [rows, levels] with at least 2 levels, got "
             f"{targets.dtype} of shape {tuple(targets.shape)}"
         )
     names = tuple(levels or (f"l{number}" for number in range(1, targets.shape[1] + 1)))
     if len(names) != targets.shape[1]:
         raise DataError(
-            f"expected one column for each of the levels {', '.join(names)}, came {targets.shape[1]} columns"
+            f"expected one column for each of the levels {', '.join(names)}, got {targets.shape[1]} columns"
         )
     return names
 
@@ -138,7 +138,7 @@ def _checked_counts(counts: Tensor | None, targets: Tensor) -> Tensor:
         return torch.ones(len(targets), dtype=torch.long, device=targets.device)
     if counts.shape != (len(targets),) or not _is_integer(counts) or (counts < 0).any():
         raise DataError(
-            f"expected a non-negative integer count for each of the {len(targets)} rows, came {counts.dtype} "
+            f"expected a non-negative integer count for each of the {len(targets)} rows, got {counts.dtype} "
             f"of shape {tuple(counts.shape)}"
         )
     return counts.to(targets.device, torch.long)

@@ -82,7 +82,7 @@ class Taxonomy(Tree):
     def from_dict(cls, state: Mapping[str, Any]) -> Taxonomy:
         """Rebuild the taxonomy of which :meth:`to_dict` returned ``state``."""
         if not isinstance(state, Mapping) or not {"levels", "leaves"} <= set(state):
-            raise TaxonomyError(f"expected a dict with the keys 'levels' and 'leaves', came {state!r:.200}")
+            raise TaxonomyError(f"expected a dict with the keys 'levels' and 'leaves', got {state!r:.200}")
         return cls(state["levels"], state["leaves"])
 
     def to_dict(self) -> dict[str, list[Any]]:
@@ -103,10 +103,14 @@ class Taxonomy(Tree):
             Taxonomy(l1 2 > l2 3)
         """
         if isinstance(paths, str):
-            raise TaxonomyError(f"expected a list of paths, came the text {paths!r}")
+            raise TaxonomyError(f"expected a list of paths, got the text {paths!r}")
         if not isinstance(separator, str) or not separator:
-            raise TaxonomyError(f"expected as separator the text between two names, such as '/', came {separator!r}")
-        leaves = [build.names_of(path, separator) for path in paths]
+            raise TaxonomyError(f"expected as separator the text between two names, such as '/', got {separator!r}")
+        leaves = []
+        for path in paths:
+            if not isinstance(path, str):
+                raise TaxonomyError(f"expected a path such as 'animal{separator}cat', got {path!r:.60}")
+            leaves.append(path.split(separator))
         return cls(build.numbered_levels(leaves) if levels is None else levels, leaves)
 
     @classmethod
@@ -147,10 +151,9 @@ class Taxonomy(Tree):
             >>> Taxonomy.from_columns({"l1": ["a", "a", None, "b"], "l2": ["x", "y", "x", None]}).to_dict()
             {'levels': ['l1', 'l2'], 'leaves': [['a', 'x'], ['a', 'y'], ['b']]}
         """
-        cells = build.checked_columns(columns)
-        taxonomy = cls(list(cells), build.leaves_from_columns(cells, allow_repeated_names))
-        build.targets_from_columns(taxonomy, cells)  # rows with a gap, left out so far, must fit
-        return taxonomy
+        leaves, contradictions = build.leaves_from_columns(build.checked_columns(columns), allow_repeated_names)
+        build.raise_first(contradictions)
+        return cls(list(columns), leaves)
 
     def targets_from_columns(self, columns: Mapping[str, Iterable[str | None]]) -> Tensor:
         """Targets of a table with a label column for each level, or for some of the levels.
@@ -173,7 +176,9 @@ class Taxonomy(Tree):
             tensor([[ 0, -1],
                     [ 0,  1]])
         """
-        return build.targets_from_columns(self, build.checked_columns(columns))
+        targets, contradictions = build.targets_from_columns(self, build.checked_columns(columns))
+        build.raise_first(contradictions)
+        return targets
 
     def parents(self, level: int, device: torch.device | str = "cpu") -> Tensor:
         """Parents of the classes of ``level >= 1``: LongTensor[sizes[level]] of indices at ``level - 1``."""
@@ -211,7 +216,7 @@ class Taxonomy(Tree):
         """
         level = self.level_index(level)
         if labels.dtype == torch.bool or labels.is_floating_point():
-            raise TaxonomyError(f"expected class indices (integers), came a tensor of {labels.dtype}")
+            raise TaxonomyError(f"expected class indices (integers), got a tensor of {labels.dtype}")
         labels = labels.long()
         wrong = labels[(labels < -1) | (labels >= self.sizes[level])]
         if wrong.numel():
@@ -242,7 +247,7 @@ class Taxonomy(Tree):
         ancestors = self._ancestors(level, to, probabilities.device)
         if probabilities.ndim == 0 or probabilities.shape[-1] != len(ancestors):
             raise TaxonomyError(
-                f"expected one column per class of level '{self.levels[level]}' ({len(ancestors)}), came a "
+                f"expected one column per class of level '{self.levels[level]}' ({len(ancestors)}), got a "
                 f"tensor of shape {tuple(probabilities.shape)}"
             )
         sums = probabilities.new_zeros(*probabilities.shape[:-1], self.sizes[to])

@@ -76,7 +76,7 @@ class Tree:
         """Index at level ``len(path) - 1`` of the class with this path; TaxonomyError if there is none."""
         if isinstance(path, str) or not 1 <= len(path) <= self.n_levels:
             raise TaxonomyError(
-                f"expected a path of 1 to {self.n_levels} names such as {self.leaves[0]}, came {path!r}. For "
+                f"expected a path of 1 to {self.n_levels} names such as {self.leaves[0]}, got {path!r}. For "
                 "a label written as text use find()"
             )
         key, level = tuple(path), len(path) - 1
@@ -175,16 +175,16 @@ def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:
     names = (levels,) if isinstance(levels, str) or not isinstance(levels, Sequence) else tuple(levels)
     if len(names) < 2:
         raise TaxonomyError(
-            f"expected at least 2 level names, coarse to fine, such as ['coarse', 'fine'], came {list(names)}"
+            f"expected at least 2 level names, coarse to fine, such as ['coarse', 'fine'], got {list(names)}"
         )
     if len(names) > MOST_LEVELS:
         raise TaxonomyError(
-            f"expected at most {MOST_LEVELS} level names, came {len(names)}: {list(names[:5])} and so on"
+            f"expected at most {MOST_LEVELS} level names, got {len(names)}: {list(names[:5])} and so on"
         )
     for position, name in enumerate(names):
         if not is_name(name):
             raise TaxonomyError(
-                f"the name of level {position} must be a text and not empty, came {name!r}. Level names are "
+                f"the name of level {position} must be a text and not empty, got {name!r}. Level names are "
                 "used in logs and files: give each level one"
             )
         if name in names[:position]:
@@ -197,7 +197,7 @@ def _checked_leaves(levels: tuple[str, ...], leaves: Iterable[Sequence[str]]) ->
     full: dict[Path, Path] = {}
     inner: set[Path] = set()
     if isinstance(leaves, str) or not isinstance(leaves, Iterable):
-        raise TaxonomyError(f"expected the leaves as a list of paths such as ('animal', 'cat'), came {leaves!r:.60}")
+        raise TaxonomyError(f"expected the leaves as a list of paths such as ('animal', 'cat'), got {leaves!r:.60}")
     for given in leaves:
         path = _checked_path(levels, given)
         carried = path + path[-1:] * (len(levels) - len(path))
@@ -223,7 +223,7 @@ def _checked_leaves(levels: tuple[str, ...], leaves: Iterable[Sequence[str]]) ->
 def _checked_path(levels: tuple[str, ...], given: Sequence[str]) -> Path:
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise TaxonomyError(
-            f"expected the path of a leaf as a sequence of names such as ('animal', 'cat'), came "
+            f"expected the path of a leaf as a sequence of names such as ('animal', 'cat'), got "
             f"{'the text ' * isinstance(given, str)}{given!r:.60}. For paths written as text use Taxonomy.from_paths"
         )
     path = tuple(given)

@@ -194,7 +194,7 @@ def test_figures_of_random_answers(main: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--source", "nowhere"], "data.source 'nowhere' is not a file or folder here"),
+        (["--source", "nowhere"], "source 'nowhere' is not a file or folder here"),
         (["--source", "{fine}", "--test_source", "{fine}s"], "is not one of the sources with a split 'test'"),
         (["--source", "{fine}", "--input_column", "texts"], "Did you mean 'text'?"),
         (["--source", "{fine}/train.parquet"], "has no split 'test'"),

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.commands import SHORT, refused, run
 
-from nested_lightning.data.labelled import load_taxonomy
+from nested_lightning.data.labels import load_taxonomy
 
 TAXONOMY = load_taxonomy("taxonomies/dbpedia.yaml")
 LEAVES = TAXONOMY.leaves[::28]

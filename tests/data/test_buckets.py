@@ -4,8 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nested_lightning.data.buckets import _BATCHES, near_lengths
-from nested_lightning.data.samplers import StageSampler
+from nested_lightning.data.samplers import _SORTED_BATCHES, StageSampler, group_by_length
 
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=400)
 
@@ -19,11 +18,11 @@ def test_every_batch_is_a_slice_of_its_sorted_window(values: list[int], batch_si
     lengths = torch.tensor(values)
     order = torch.randperm(len(values), generator=generator(seed))
     before = order.clone()
-    result = near_lengths(order, lengths, batch_size, generator(seed))
+    result = group_by_length(order, lengths, batch_size, generator(seed))
     assert torch.equal(order, before)
     assert sorted(result.tolist()) == list(range(len(values)))
     expected = []
-    for window in order.split(_BATCHES * batch_size):
+    for window in order.split(_SORTED_BATCHES * batch_size):
         ranked = sorted(window.tolist(), key=values.__getitem__)  # sorted is stable: ties stay in the random order
         expected += [tuple(ranked[i : i + batch_size]) for i in range(0, len(ranked), batch_size)]
     batches = [tuple(batch) for batch in result.split(batch_size)]
@@ -36,7 +35,7 @@ def test_every_batch_is_a_slice_of_its_sorted_window(values: list[int], batch_si
 def test_the_generator_decides() -> None:
     lengths = torch.randint(1, 50, (500,), generator=generator())
     order = torch.randperm(500, generator=generator())
-    first, same, other = (near_lengths(order, lengths, 8, generator(seed)) for seed in (1, 1, 2))
+    first, same, other = (group_by_length(order, lengths, 8, generator(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 
@@ -44,14 +43,14 @@ def test_the_generator_decides() -> None:
 def test_batches_come_in_random_order_and_waste_less() -> None:
     lengths = torch.randint(1, 200, (1000,), generator=generator())
     order = torch.randperm(1000, generator=generator())
-    batches = [lengths[rows] for rows in near_lengths(order, lengths, 10, generator()).split(10)]
+    batches = [lengths[rows] for rows in group_by_length(order, lengths, 10, generator()).split(10)]
     longest = [int(batch.max()) for batch in batches]
     assert longest != sorted(longest)
 
     def waste(rows: torch.Tensor) -> int:
         return sum(int((batch.max() - batch).sum()) for batch in lengths[rows].split(10))
 
-    assert waste(near_lengths(order, lengths, 10, generator())) < waste(order) / 10
+    assert waste(group_by_length(order, lengths, 10, generator())) < waste(order) / 10
 
 
 def test_processes_share_the_batches_of_like_length() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from nested_lightning.data.columns import find_input_column, open_input_column
 from nested_lightning.data.images import ImageColumn
-from nested_lightning.data.inputs import find_input_column, open_input_column
 from nested_lightning.data.numbers import NumberColumn
 from nested_lightning.data.sources import Split, open_source
 from nested_lightning.errors import DataError
@@ -53,8 +53,8 @@ def test_plain_numbers_have_one_column() -> None:
         ([[1.0, 2.0], [1.0, 2.0], [float("nan"), 1.0]], ["row 2 of split 'train'", "'x'", "NaN"]),
         ([[1.0], [float("inf")]], ["row 1", "infinite"]),
         ([[1.0], [1e300]], ["row 1", "float32"]),
-        ([1.0, None], ["row 1", "nothing is there"]),
-        ([[1.0, 2.0], None], ["row 1", "nothing is there"]),
+        ([1.0, None], ["row 1", "the cell is empty"]),
+        ([[1.0, 2.0], None], ["row 1", "the cell is empty"]),
         ([[1.0, 2.0], [1.0, None]], ["row 1", "missing"]),
         ([[1.0, 2.0], [1.0]], ["row 1", "(1,)", "(2,)"]),
         ([[[1.0], [2.0]], [[1.0], []]], ["row 1", "regular"]),

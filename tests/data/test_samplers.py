@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nested_lightning.data.samplers import (
-    RankSampler,
     StageLoader,
     StageSampler,
     TensorRows,
+    evaluation_loader,
     make_loader,
 )
 from nested_lightning.errors import DataError
@@ -82,9 +82,11 @@ def test_ranks_share_the_rows(n: int, world: int) -> None:
     assert set(counts) == set(range(n))
     if n < world:
         return  # refused, see below
-    evaluation = [RankSampler(n, world, rank) for rank in range(world)]
-    assert sorted(row for part in evaluation for row in part) == list(range(n))
-    assert [len(part) for part in evaluation] == [len(list(part)) for part in evaluation]
+    for rank in range(world):
+        evaluation = evaluation_loader(rows(n), 3, 0, world, rank)
+        batches = [target.flatten().tolist() for _, target in evaluation]
+        assert [row for batch in batches for row in batch] == list(range(rank, n, world))
+        assert len(evaluation) == len(batches)
 
 
 @settings(max_examples=40)
@@ -168,8 +170,8 @@ def test_transform_gets_the_batch_after_augmentation() -> None:
 
 def test_fewer_rows_than_processes() -> None:
     with pytest.raises(DataError, match=r"2 rows to validate or test on and 3 processes.*trainer\.devices"):
-        RankSampler(2, 3, 0)
-    assert list(RankSampler(0, 3, 1)) == []
+        evaluation_loader(rows(2), 4, 0, 3, 0)
+    assert list(evaluation_loader(rows(0), 4, 0, 3, 1)) == []
 
 
 def test_another_number_of_rows_a_step_is_told() -> None:

@@ -83,7 +83,8 @@ def test_objects_and_lists(table: datasets.Dataset, tmp_path: Path) -> None:
 def test_rows_are_numbered_through_and_located(table: datasets.Dataset, tmp_path: Path) -> None:
     table.to_csv(tmp_path / "a.csv")
     split = open_source([table, tmp_path / "a.csv"])["train"]
-    assert split.where(4) == f"row 1 of split 'train' of {tmp_path / 'a.csv'}"
+    assert split.where([4]) == f"row 1 of split 'train' of {tmp_path / 'a.csv'}"
+    assert split.where([5, 0, 3, 1]) == f"rows 0-1 of {split.tables[0].where()}; rows 0, 2 of {split.tables[1].where()}"
     chunks = [(t.source, rows) for t, rows in split.chunks(torch.tensor([0, 2, 3, 4, 5]), size=2)]
     assert chunks == [
         ("the given Dataset", [0, 2]),

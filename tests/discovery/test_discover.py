@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nested_lightning.data.labelled import load_taxonomy
-from nested_lightning.discovery import confusion, discover, labelled_rows, normalised, off_diagonal_masses
+from nested_lightning.data.labels import load_taxonomy
+from nested_lightning.discovery import confusion, discover, labelled_rows, off_diagonal_masses
 from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
+from nested_lightning.functional.reliability import normalised
 from nested_lightning.taxonomy import Taxonomy
 
 PLANTED = [("a", "b", "c"), ("d", "e"), ("f", "g"), ("h", "i", "j")]  # the first two and the last two belong together
@@ -69,7 +70,7 @@ def test_the_mass_by_hand() -> None:
     assert off_diagonal_masses(taxonomy, ["a", "b", "c"], matrix) == pytest.approx(((0.2 + 0.25) / 3, (0.4 + 0.25) / 3))
     with pytest.raises(TaxonomyError, match="'d'"):
         off_diagonal_masses(taxonomy, ["a", "b", "d"], matrix)
-    with pytest.raises(TaxonomyError, match="'x' is no leaf"):
+    with pytest.raises(TaxonomyError, match="'x' is not a leaf"):
         off_diagonal_masses(taxonomy, ["a", "b", "x"], matrix)
     with pytest.raises(DataError, match="2 names"):
         off_diagonal_masses(taxonomy, ["a", "b"], matrix)

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nested_lightning.discovery.affinity import mass_between
+from nested_lightning.discovery.affinity import mass_between, seriate
 from nested_lightning.discovery.grouping import best_cut, exchanged, size_bounds, split
-from nested_lightning.discovery.seriation import seriate
 
 
 def symmetric(n: int, seed: int) -> np.ndarray:

@@ -44,7 +44,7 @@ def test_what_cannot_be_read() -> None:
         labelled_rows(table(["a", "b"]), "kin", "x")
     with pytest.raises(DataError, match="1 different labels"):
         labelled_rows(table(["a", None]), "kind", "x")
-    with pytest.raises(ConfigurationError, match="--rows 1"):
+    with pytest.raises(ConfigurationError, match="rows=1"):
         labelled_rows(table(["a", "b"]), "kind", "x", rows=1)
     with pytest.raises(ConfigurationError, match="image_size"):
         labelled_rows("digits", image_size=0)

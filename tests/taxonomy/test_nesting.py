@@ -99,11 +99,11 @@ def test_the_table_has_a_line_per_level() -> None:
 @pytest.mark.parametrize(
     ("targets", "options", "message"),
     [
-        (torch.zeros(3, 1, dtype=torch.long), {}, r"at least 2 levels, came torch.int64 of shape \(3, 1\)"),
-        (torch.zeros(3, dtype=torch.long), {}, r"came torch.int64 of shape \(3,\)"),
-        (torch.zeros(3, 2), {}, r"came torch.float32"),
-        (torch.zeros(3, 2, dtype=torch.long), {"levels": ["a"]}, r"each of the levels a, came 2 columns"),
-        (torch.zeros(3, 2, dtype=torch.long), {"counts": torch.ones(3)}, r"3 rows, came torch.float32"),
+        (torch.zeros(3, 1, dtype=torch.long), {}, r"at least 2 levels, got torch.int64 of shape \(3, 1\)"),
+        (torch.zeros(3, dtype=torch.long), {}, r"got torch.int64 of shape \(3,\)"),
+        (torch.zeros(3, 2), {}, r"got torch.float32"),
+        (torch.zeros(3, 2, dtype=torch.long), {"levels": ["a"]}, r"each of the levels a, got 2 columns"),
+        (torch.zeros(3, 2, dtype=torch.long), {"counts": torch.ones(3)}, r"3 rows, got torch.float32"),
         (
             torch.zeros(3, 2, dtype=torch.long),
             {"counts": torch.tensor([1, 2])},

@@ -270,16 +270,16 @@ def test_levels_and_tensors_that_do_not_fit(animals: Taxonomy) -> None:
     with pytest.raises(TaxonomyError, match=r"class index -2 does not exist"):
         animals.lift(torch.tensor([-2]), 0)
     for dtype in (torch.float32, torch.bool):
-        with pytest.raises(TaxonomyError, match=rf"integers\), came a tensor of {dtype}"):
+        with pytest.raises(TaxonomyError, match=rf"integers\), got a tensor of {dtype}"):
             animals.lift(torch.zeros(2, dtype=dtype), 0)
     with pytest.raises(TaxonomyError, match=r"one column per class of level 'species' \(4\).*\(2, 3\)"):
         animals.sum_up(torch.rand(2, 3), 1, 0)
 
 
 def test_forms_that_are_none() -> None:
-    with pytest.raises(TaxonomyError, match=r"the keys 'levels' and 'leaves', came \{'levels': 3\}"):
+    with pytest.raises(TaxonomyError, match=r"the keys 'levels' and 'leaves', got \{'levels': 3\}"):
         Taxonomy.from_dict({"levels": 3})
-    with pytest.raises(TaxonomyError, match="list of paths, came the text 'a/b'"):
+    with pytest.raises(TaxonomyError, match="list of paths, got the text 'a/b'"):
         Taxonomy.from_paths("a/b")
     with pytest.raises(TaxonomyError, match=r"'a//b' has an empty name|\('a', '', 'b'\) has an empty name"):
         Taxonomy.from_paths(["a//b"])

@@ -99,20 +99,20 @@ HEAD = "levels: [l, m]\ntree:\n"
             r"line 5: 'a' is given twice, first in line 3\. Remove or rename",
         ),
         (HEAD + "  a:\n    - x\n    - x\n", r"line 5: 'a/x' is given twice, first in line 4"),
-        (HEAD + "  a: [x]\n  b:\n    y: [z]\n", r"line 5: 'b/y/z' lies 3 levels deep, but there are 2: l, m"),
+        (HEAD + "  a: [x]\n  b:\n    y: [z]\n", r"line 5: 'b/y/z' is 3 levels deep, but there are 2: l, m"),
         (HEAD + "  a: [x, '']\n", r"line 3: a name below 'a' is empty"),
         (HEAD + "  '': [x]\n", r"line 3: a name is empty"),
-        (HEAD + "  a: x\n", r"line 3: expected a list or keys below 'a', came 'x'\. Write \[name\]"),
-        (HEAD + "  a: 'null'\n", r"line 3: expected a list or keys below 'a', came 'null'"),
-        (HEAD + "  a: []\n", r"line 3: expected a list or keys below 'a', came 'nothing'"),
-        (HEAD + "  a:\n    - [x, y]\n", r"line 4: expected a name below 'a', came a list"),
-        (HEAD + "  ? [x]\n  : y\n", r"line 3: expected a name, came a list or keys"),
+        (HEAD + "  a: x\n", r"line 3: expected a list or keys below 'a', got 'x'\. Write \[name\]"),
+        (HEAD + "  a: 'null'\n", r"line 3: expected a list or keys below 'a', got 'null'"),
+        (HEAD + "  a: []\n", r"line 3: expected a list or keys below 'a', got 'nothing'"),
+        (HEAD + "  a:\n    - [x, y]\n", r"line 4: expected a name below 'a', got a list"),
+        (HEAD + "  ? [x]\n  : y\n", r"line 3: expected a name, got a list or keys"),
         (HEAD + "  a: &loop\n    b: *loop\n", r"line 4: .*the alias \*loop contains itself"),
         (HEAD + "  a: &loop\n    - *loop\n", r"line 4: .*the alias \*loop contains itself"),
-        (HEAD + "  a: [x\n", r"line \d: this is no valid YAML: .*Check indentation"),
-        (HEAD + "  a: [x]\n b: [y]\n", r"line 4: this is no valid YAML"),
-        (HEAD + "  a: \x07\n", r"this is no valid YAML: unacceptable character #x0007.*special"),
-        ("levels: [l, m]\ntree:\n", r"line 2: expected a list or keys below 'tree', came 'nothing'"),
+        (HEAD + "  a: [x\n", r"line \d: this is not valid YAML: .*Check indentation"),
+        (HEAD + "  a: [x]\n b: [y]\n", r"line 4: this is not valid YAML"),
+        (HEAD + "  a: \x07\n", r"this is not valid YAML: unacceptable character #x0007.*special"),
+        ("levels: [l, m]\ntree:\n", r"line 2: expected a list or keys below 'tree', got 'nothing'"),
         ("levels: [l, m]\n", r"line 1: expected one of the keys 'tree' and 'leaves' beside 'levels'"),
         (
             "tree: {a: [x]}\n",
@@ -149,5 +149,5 @@ def test_files_that_cannot_be_read(tmp_path: File) -> None:
     with pytest.raises(TaxonomyError, match="cannot read the taxonomy"):
         Taxonomy.from_yaml(tmp_path)
     (tmp_path / "latin.yaml").write_bytes("levels: [größe, m]".encode("latin-1"))
-    with pytest.raises(TaxonomyError, match=r"latin\.yaml is no text in UTF-8.*Save it as UTF-8"):
+    with pytest.raises(TaxonomyError, match=r"latin\.yaml is not text in UTF-8.*Save it as UTF-8"):
         Taxonomy.from_yaml(tmp_path / "latin.yaml")

@@ -8,7 +8,7 @@ import yaml
 from nested_lightning.cli.config import open_configs
 from nested_lightning.errors import ConfigurationError, TaxonomyError
 from nested_lightning.taxonomy import Taxonomy
-from nested_lightning.taxonomy.yaml_nodes import compose
+from nested_lightning.taxonomy.yaml import compose
 
 LAUGHS = "\n".join(f"b{i}: &b{i} [{', '.join([f'*b{i - 1}' if i else 'x'] * 9)}]" for i in range(9))
 BOMBS = {

@@ -21,7 +21,7 @@ def levels_of_recipe(file: str) -> list[str]:
         >>> levels_of_recipe("recipes/dbpedia.yaml")
         ['l1', 'l2', 'l3']
     """
-    from nested_lightning.data.labelled import load_taxonomy
+    from nested_lightning.data.labels import load_taxonomy
 
     content = _read(file)
     data = content.get("data") or {}

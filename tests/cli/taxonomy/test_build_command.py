@@ -65,7 +65,7 @@ def test_repeated_names(capsys: pytest.CaptureFixture[str]) -> None:
     write("rows.csv", "plant,state\napple,healthy\napple,scab\ngrape,healthy\n")
     columns = ["columns", "rows.csv", "--columns", "plant", "state"]
     message = refused(capsys, "taxonomy", "build", *columns, "--output", "out.yaml")
-    assert "'healthy' stands under two parents" in message and "--allow_repeated_names" in message
+    assert "'healthy' stands under two parents" in message and "allow_repeated_names" in message
     assert built(*columns, "--allow_repeated_names").sizes == (2, 3)
 
 
@@ -79,14 +79,14 @@ def test_repeated_names(capsys: pytest.CaptureFixture[str]) -> None:
     ("paths", "a.txt", "a\nb\n", ["a.txt", "level 'l2' has no class of its own"]),
     ("paths", "a.txt", "", ["at least one leaf"]),
     ("paths", "a.csv", "text\na/b\n", ["no column 'label'", "--column"]),
-    ("json", "a.json", '{"a": {"b": 3}}', ["below 'a'", "'b'", "came 3"]),
+    ("json", "a.json", '{"a": {"b": 3}}', ["below 'a'", "'b'", "got 3"]),
     ("json", "a.json", '{"a": ["b", "b"]}', ["below 'a'", "'b' is given twice"]),
     ("json", "a.json", '{"a": ["b"], "a": ["c"]}', ["'a' is given twice"]),
-    ("json", "a.json", '{"a": ["b", 1]}', ["below 'a'", "came '1'"]),
-    ("json", "a.json", '{"a":\n [b]}', ["line 2", "no valid JSON"]),
+    ("json", "a.json", '{"a": ["b", 1]}', ["below 'a'", "got '1'"]),
+    ("json", "a.json", '{"a":\n [b]}', ["line 2", "not valid JSON"]),
     ("json", "a.json", '"a"', ["expected names"]),
     ("json", "missing.json", None, ["missing.json cannot be read"]),
-    ("folders", "missing", None, ["missing is no folder"]),
+    ("folders", "missing", None, ["missing is not a folder"]),
     ("folders", "photos", None, ["no folders with files"]),
     ("columns", "a.csv", "a,b\nx,y\n", ["required: --columns"]),
 ])  # fmt: skip
@@ -111,4 +111,4 @@ def test_no_file_is_written_over(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--overwrite" in refused(capsys, *args, "out.yaml")
     assert Path("out.yaml").read_text() == "precious"
     assert "name a file in it" in refused(capsys, *args, ".", "--overwrite")
-    assert "cannot be made" in refused(capsys, *args, "out.yaml/below/it.yaml")
+    assert "cannot be created" in refused(capsys, *args, "out.yaml/below/it.yaml")

@@ -36,10 +36,10 @@ def test_it_writes_a_taxonomy_and_a_picture(capsys: pytest.CaptureFixture[str]) 
     (["--groups", "5", "2"], ["groups=[5, 2]", "must grow"]),
     (["--groups", "two"], ["--groups", "'two'"]),
     (["--groups", "2", "--levels", "a"], ["levels=['a']", "expected 2 names"]),
-    (["--groups", "2", "--label_column", "lable"], ["'lable'", "Did you mean 'label'", "--label_column"]),
-    (["--groups", "2", "--input_column", "pixels"], ["'pixels'", "--input_column"]),
-    (["--groups", "2", "--image_size", "0"], ["--image_size"]),
-    (["--groups", "2", "--rows", "3"], ["--rows 3", "10 labels"]),
+    (["--groups", "2", "--label_column", "lable"], ["'lable'", "Did you mean 'label'", "label_column"]),
+    (["--groups", "2", "--input_column", "pixels"], ["'pixels'", "input_column"]),
+    (["--groups", "2", "--image_size", "0"], ["image_size must be at least 1"]),
+    (["--groups", "2", "--rows", "3"], ["rows=3", "10 labels"]),
     (["--groups", "2", "--compare", "none.yaml"], ["'none.yaml'", "does not exist"]),
     (["--groups", "2", "--picture", "found.txt"], ["found.txt", "cannot be written"]),
     (["--groups", "2", "--seeed", "1"], ["unknown option --seeed", "Did you mean '--seed'"]),
@@ -66,5 +66,5 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'show'?" in refused(capsys, "taxonomy", "shwo")
-    assert "there are columns, folders" in refused(capsys, "taxonomy", "build", "table", "x")
+    assert "Choose from columns, folders" in refused(capsys, "taxonomy", "build", "table", "x")
     assert "Did you mean 'taxonomy'?" in refused(capsys, "taxonomi", "show", "x")

@@ -13,7 +13,7 @@ from faults.bulk.trees import ODD_TEXTS, few_names, is_text, is_tree, mostly, re
 from hypothesis import strategies as st
 
 from nested_lightning import HierarchicalDataModule
-from nested_lightning.data.labelled import LabelledSource
+from nested_lightning.data.labels import LabelledSource
 from nested_lightning.errors import NestedLightningError, TaxonomyError
 from nested_lightning.taxonomy import Taxonomy
 
