@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
@@ -15,16 +15,8 @@ from nested_lightning.data.texts import TextColumn, read_texts
 from nested_lightning.data.vocabulary import TextOptions, Vocabulary
 from nested_lightning.errors import CheckpointError, ConfigurationError, DataError
 
-
-class InputColumn(Protocol):
-    """Reads the inputs of a column."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return the shape of one input."""
-
-    def read(self, rows: Tensor) -> Tensor:
-        """Return the inputs of ascending row numbers in one tensor."""
+InputColumn = ImageColumn | NumberColumn | TextColumn
+"""Has the ``shape`` of one input, and reads the inputs of ascending row numbers in one tensor: ``read(rows)``."""
 
 
 def find_input_column(split: Split, argument: str = "data.input_column") -> str:
@@ -35,13 +27,10 @@ def find_input_column(split: Split, argument: str = "data.input_column") -> str:
     """
     import datasets
 
-    images = [
-        name
-        for name in split.columns
-        if any(isinstance(t.rows.features.get(name), datasets.Image) for t in split.tables)
-    ]
+    features = [item for table in split.tables for item in table.rows.features.items()]
+    images: set[str] = {name for name, feature in features if isinstance(feature, datasets.Image)}
     if len(images) == 1:
-        return images[0]
+        return images.pop()
     raise DataError(
         f"{split.where()} has {len(images) or 'no'} image columns: set {argument} to the input. The "
         f"columns are {', '.join(map(repr, split.columns))}"

@@ -31,9 +31,8 @@ class HierarchicalDataModule(L.LightningDataModule):
     rows. The order of a training epoch depends on seed, stage level and epoch alone.
 
     Args:
-        source: ``"digits"`` (scikit-learn's 1,797 images of 8x8), a Hugging Face hub id, a local folder or
-            file, a ``datasets.Dataset`` or ``DatasetDict``, a dict of these by split, or a list of these whose rows
-            are put together.
+        source: ``"digits"`` (scikit-learn's 1,797 images of 8x8), a Hugging Face hub id, a local folder or file, a
+            ``datasets.Dataset`` or ``DatasetDict``, a dict of these by split, or a list of these to concatenate.
         taxonomy: the tree of labels: a :class:`Taxonomy`, its ``to_dict`` form, or a YAML file, your own or
             one that comes with the package (``taxonomies/mnist.yaml``). None: built from ``label_columns``.
         input_column: images, text, or numbers in any regular shape. None: the only image column.
@@ -44,21 +43,19 @@ class HierarchicalDataModule(L.LightningDataModule):
         allow_repeated_names: whether one name may stand under two parents in a taxonomy built from columns.
         budgets: n_1..n_n, the number of rows of D_1..D_n; finer labels are hidden, the remaining rows are not used
             (Sec. 4.3). None: each row's own depth decides.
-        validation: number (int) or share (float) of the training rows to validate on, if the source has no
-            split ``validation``.
-        test: as ``validation``, if the source has no split ``test``.
+        validation: number (int) or share (float) of training rows to validate on, without a split ``validation``.
+        test: as ``validation``, without a split ``test``.
         batch_size: training rows per step and process.
         eval_batch_size: rows per batch in validation, test and prediction.
         num_workers: processes that make batches; 0 is fastest unless ``augmentation`` is slow.
         image_size: side, or height and width, to resize images to. None: all images already have one size.
         text: how texts become token ids.
         transform: called with each float batch; deterministic, such as a torchvision v2 ``Normalize``.
-        augmentation: called with each float training input by itself, before ``transform``; its random
-            numbers must be torch's, as in torchvision v2.
-        distortions: by name, transforms of one float image, such as
-            :class:`~nested_lightning.transforms.Turbulence`. The test then also runs once under each of them,
-            logged under ``test/NAME/...``. The random numbers of a row depend on ``seed`` and its
-            number alone, so that they are the same for all distortions.
+        augmentation: called with each float training input by itself, before ``transform``; draws its random
+            numbers from torch, as torchvision v2 does.
+        distortions: by name, transforms of one float image, such as :class:`~nested_lightning.transforms.Turbulence`.
+            The test also runs once under each of them, logged under ``test/NAME/...``. The random numbers of a row
+            depend on ``seed`` and its number alone: they are the same for all distortions.
         seed: of partition and order. None: that of ``seed_everything``, or 0.
 
     Raises:

@@ -45,11 +45,7 @@ class Partition:
         return [sum(self.subset_sizes[level:]) for level in range(len(self.subsets))]
 
     def visible(self, targets: Tensor) -> Tensor:
-        """Return the targets of :attr:`train` for training: those of D_i are -1 below level i.
-
-        Args:
-            targets: ``LongTensor[N, n_levels]`` of all rows.
-        """
+        """Return those of ``targets`` [N, n_levels] that belong to :attr:`train`; those of D_i are -1 below level i."""
         depth = torch.zeros(len(targets), dtype=torch.long)
         for i, rows in enumerate(self.subsets):
             depth[rows] = i + 1
@@ -68,19 +64,11 @@ class Partition:
 
 
 def select(source: LabelledSource, part: str, divide: Callable[[], Partition]) -> Selection:
-    """Return the rows of ``train``, ``validation``, ``test`` or ``predict``.
+    """Return the rows of ``train``, ``validation``, ``test`` or ``predict``; DataError if the source has none.
 
-    They are the split of that name if the source has it; else validation and test rows are set aside from ``train``,
-    and predictions are made for ``test`` or the only split there is. Targets of training rows are hidden below the
-    row's D_i; for prediction all are -1, and no label is read.
-
-    Args:
-        source: the splits with their labels.
-        part: which rows.
-        divide: returns the partition of the split ``train``; called only if it is needed.
-
-    Raises:
-        DataError: the source has no such rows.
+    They are the split of that name if the source has it; else validation and test rows are set aside from ``train``
+    by the partition that ``divide`` returns, and predictions are made for ``test`` or the only split. Targets of
+    training rows are hidden below the row's D_i; for prediction all are -1, and no label is read.
     """
     splits = source.splits
     if part == "predict":
@@ -175,7 +163,10 @@ def partition(
         picked = rows[stratified_sample(targets[rows], n, generator_from("partition", seed, name))]
         rows = rows[~torch.isin(rows, picked)]
         held_out.append(picked)
-    subsets = _by_depth(targets, rows) if budgets is None else _by_budget(targets, rows, seed, levels, budgets)
+    if budgets is None:
+        subsets = tuple(rows[depths(targets[rows]) == i + 1] for i in range(len(levels)))
+    else:
+        subsets = _by_budget(targets, rows, seed, levels, budgets)
     return Partition(subsets, validation=held_out[1], test=held_out[0])
 
 
@@ -183,11 +174,6 @@ def _held_out_size(value: int | float, n_rows: int, name: str) -> int:
     if not 0 <= value < (1 if isinstance(value, float) else float("inf")):  # nor NaN
         raise DataError(f"data.{name}={value}: give a number of rows (0, 1, 2, ..) or a share in [0, 1)")
     return round(value * n_rows) if isinstance(value, float) else value
-
-
-def _by_depth(targets: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
-    depth = depths(targets[rows])
-    return tuple(rows[depth == i + 1] for i in range(targets.shape[1]))
 
 
 def _by_budget(

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,7 @@ class TextOptions:
             )
 
 
+@dataclass(frozen=True)
 class Vocabulary:
     """Turn texts into ids: a tokenizer, the language of its lemmas, and the length of texts.
 
@@ -70,9 +71,9 @@ class Vocabulary:
         (['[UNK]', 'owl'], [[5, 1], [0]])
     """
 
-    def __init__(self, tokenizer: str, length: int, language: str | None = None) -> None:
-        self._json, self.length, self.language = tokenizer, length, language
-        self._lemma = _lemmatiser(language)
+    tokenizer: str
+    length: int
+    language: str | None = None
 
     @classmethod
     def train(cls, texts: Iterable[str], options: TextOptions) -> "Vocabulary":
@@ -84,6 +85,7 @@ class Vocabulary:
         from tokenizers import trainers
 
         untrained = cls(_words().to_str(), options.length, options.language)
+        untrained._prepared("")  # raises if there are no lemmas
         trainer = trainers.WordLevelTrainer(
             vocab_size=options.vocabulary_size,
             min_frequency=options.min_count,
@@ -143,23 +145,17 @@ class Vocabulary:
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values from which :meth:`from_state` makes an equal vocabulary."""
-        return {"tokenizer": self._json, "length": self.length, "language": self.language}
+        return asdict(self)
 
     def __len__(self) -> int:
         return 1 + max(self.numbers.values())  # pretrained vocabularies may skip ids
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.state_dict() == other.state_dict()
-
-    __hash__ = None  # type: ignore[assignment]
-
     @property
     def words(self) -> list[str]:
         """The tokens in the order of their ids."""
-        numbers = self.numbers
-        return sorted(numbers, key=numbers.__getitem__)
+        return sorted(self.numbers, key=self.numbers.__getitem__)
 
-    @property
+    @cached_property
     def numbers(self) -> dict[str, int]:
         """The id of each token."""
         ids: dict[str, int] = self._tokenizer.get_vocab()
@@ -181,15 +177,15 @@ class Vocabulary:
         """Return the text with its words, as the tokenizer splits them, replaced by lemmas."""
         if self.language is None:
             return text
-        tokenizer = self._tokenizer
+        lemma, tokenizer = _lemmatiser(self.language), self._tokenizer
         pieces = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
-        return " ".join(self._lemma(word) for word, _ in pieces)
+        return " ".join(lemma(word) for word, _ in pieces)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_str(self._json)
+        tokenizer = Tokenizer.from_str(self.tokenizer)
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.length)
         return tokenizer
@@ -200,10 +196,9 @@ class Vocabulary:
         return next((known[name] for name in (UNKNOWN, "<unk>") if name in known), min(known.values()))
 
 
-def _lemmatiser(language: str | None) -> Callable[[str], str]:
-    """Return a function that replaces a word by its lemma; without a language, words stay as they are."""
-    if language is None:
-        return str
+@cache
+def _lemmatiser(language: str) -> Callable[[str], str]:
+    """Return a function that replaces a word by its lemma."""
     try:
         import simplemma
         from simplemma.strategies.dictionaries.dictionary_factory import SUPPORTED_LANGUAGES

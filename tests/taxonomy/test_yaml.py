@@ -1,12 +1,15 @@
-"""Taxonomies written by hand: what is understood, and what the errors say."""
+"""Taxonomies as files: what is understood, what the errors say, and files that would fill the memory."""
 
 import random
 from pathlib import Path as File
 
 import pytest
+import yaml
 
-from nested_lightning.errors import TaxonomyError
+from nested_lightning.cli.config import open_configs
+from nested_lightning.errors import ConfigurationError, TaxonomyError
 from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.taxonomy.yaml import compose
 
 
 def read(folder: File, text: str, name: str = "mine.yaml") -> Taxonomy:
@@ -15,25 +18,15 @@ def read(folder: File, text: str, name: str = "mine.yaml") -> Taxonomy:
 
 
 def test_names_are_the_text_as_written(tmp_path: File) -> None:
-    taxonomy = read(
-        tmp_path,
-        """
-levels: [1, yes]
-tree:
-  no: [1, 1.0, 0x1F, 2024-01-01, null, "null", on]
-  3:
-    - ~
-""".replace('"null"', '"Null"'),
-    )
+    tree = 'tree:\n  no: [1, 1.0, 0x1F, 2024-01-01, null, "Null", on]\n  3:\n    - ~\n'
+    taxonomy = read(tmp_path, "levels: [1, yes]\n" + tree)
     assert taxonomy.levels == ("1", "yes")
     assert taxonomy.names(0) == ("no", "3")
     assert taxonomy.names(1) == ("1", "1.0", "0x1F", "2024-01-01", "null", "Null", "on", "~")
 
 
 def test_leaves_may_be_items_or_keys_at_any_level(tmp_path: File) -> None:
-    taxonomy = read(
-        tmp_path,
-        """
+    tree = """
 levels: [a, b, c]
 tree:
   items: [x, y]
@@ -46,20 +39,9 @@ tree:
     - q: [r, s]
       t:
   leaf:
-""",
-    )
-    assert taxonomy.short_leaves == (
-        ("items", "x"),
-        ("items", "y"),
-        ("keys", "u"),
-        ("keys", "v"),
-        ("keys", "w"),
-        ("both", "p"),
-        ("both", "q", "r"),
-        ("both", "q", "s"),
-        ("both", "t"),
-        ("leaf",),
-    )
+"""
+    leaves = ["items/x", "items/y", "keys/u", "keys/v", "keys/w", "both/p", "both/q/r", "both/q/s", "both/t", "leaf"]
+    assert ["/".join(leaf) for leaf in read(tmp_path, tree).short_leaves] == leaves
 
 
 def test_written_for_people(tmp_path: File) -> None:
@@ -151,3 +133,33 @@ def test_files_that_cannot_be_read(tmp_path: File) -> None:
     (tmp_path / "latin.yaml").write_bytes("levels: [größe, m]".encode("latin-1"))
     with pytest.raises(TaxonomyError, match=r"latin\.yaml is not text in UTF-8.*Save it as UTF-8"):
         Taxonomy.from_yaml(tmp_path / "latin.yaml")
+
+
+LAUGHS = "\n".join(f"b{i}: &b{i} [{', '.join([f'*b{i - 1}' if i else 'x'] * 9)}]" for i in range(9))
+BOMBS = {
+    LAUGHS: r"line 6: .*aliases stand for more than 100,000 values",
+    "a: &a\n  - *a\n": r"line 2: .*the alias \*a contains itself",
+    "a: &a\n  b: &b [*a]\n": r"line 2: .*the alias \*a contains itself",
+    "a: " + "[" * 300 + "]" * 300: r"line 1: .*nested more than 100 deep",
+    "".join(f"{' ' * i}a:\n" for i in range(5000)): r"line 101: .*nested more than 100 deep",
+}
+
+
+@pytest.mark.parametrize("text", BOMBS)
+def test_bombs_are_named_where_files_are_read(text: str, tmp_path: File) -> None:
+    file = tmp_path / "bomb.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=BOMBS[text]):
+        open_configs(["fit", f"--config={file}"])
+    with pytest.raises(TaxonomyError, match=BOMBS[text]):
+        Taxonomy.from_yaml(file)
+
+
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, getattr(yaml, "CBaseLoader", yaml.BaseLoader)])
+def test_anything_else_is_read_as_ever(loader: type) -> None:
+    below = "{k: " * 98 + "v" + "}" * 98
+    text = f"a: &a [1, &b two, *b]\nc: [*a, *a]\nd: &d {below}\ne: *d\n"
+    assert yaml.serialize(compose(text, loader)) == yaml.serialize(yaml.compose(text, Loader=loader))
+    assert compose("# nothing\n", loader) is None
+    with pytest.raises(yaml.YAMLError, match="undefined alias"):
+        compose("a: *b\n", loader)
