@@ -9,7 +9,6 @@ from torch import Tensor
 from nested_lightning.data.images import ImageColumn
 from nested_lightning.data.labels import LabelledSource
 from nested_lightning.data.numbers import NumberColumn
-from nested_lightning.data.partition import Selection
 from nested_lightning.data.sources import Split
 from nested_lightning.data.texts import TextColumn, read_texts
 from nested_lightning.data.vocabulary import TextOptions, Vocabulary
@@ -99,7 +98,8 @@ class Inputs:
         image_size: side, or height and width, to resize images to.
         text: how texts become token ids.
         source: its split ``train``, or its first one, determines the shape.
-        select: returns the split and the rows of a part of the data; the vocabulary is trained on those of ``train``.
+        select: returns first the split and the rows of ``train``, on which the vocabulary is trained.
+        prefix: of the arguments' names in messages.
 
     Raises:
         ConfigurationError: ``image_size`` is neither one positive number nor two.
@@ -111,15 +111,17 @@ class Inputs:
         image_size: int | list[int] | None,
         text: TextOptions,
         source: LabelledSource,
-        select: Callable[[str], Selection],
+        select: Callable[[str], tuple[Any, ...]],
+        prefix: str = "data.",
     ) -> None:
         sides = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size or ())
         if image_size is not None and (len(sides) != 2 or min(sides) < 1):
             raise ConfigurationError(
-                f"data.image_size must be one positive number, or height and width; got {image_size}"
+                f"{prefix}image_size must be one positive number, or height and width; got {image_size}"
             )
         self._image_size: Any = sides or None
         self._column, self._text, self._source, self._select = column, text, source, select
+        self._argument = f"{prefix}input_column"
         self._shape: tuple[int, ...] | None = None
         self._vocabulary: Vocabulary | None = None
 
@@ -185,7 +187,7 @@ class Inputs:
         if self._text.tokenizer is not None:
             return Vocabulary.from_file(self._text.tokenizer, self._text.length)
         try:
-            split, rows, _ = self._select("train")
+            split, rows = self._select("train")[:2]
         except DataError as error:
             raise DataError(
                 "there is no vocabulary to read the texts with: it is in the checkpoint of a trained model "
@@ -197,10 +199,11 @@ class Inputs:
         return Vocabulary.train(read_texts(split, name, rows), self._text)
 
     def _name(self, split: Split) -> str:
-        return self._column or find_input_column(split)
+        return self._column or find_input_column(split, self._argument)
 
     def _open(self, split: Split, shape: tuple[int, ...] | None = None) -> InputColumn:
-        return open_input_column(split, self._name(split), self._image_size, shape, lambda: self.vocabulary)
+        name, argument = self._name(split), self._argument
+        return open_input_column(split, name, self._image_size, shape, lambda: self.vocabulary, argument)
 
 
 def _text(split: Split, name: str, rows: Tensor, i: int) -> str:

@@ -165,45 +165,43 @@ class LabelledSource:
         """
         if self._taxonomy is None:
             return self._leaves_of_columns()[1]
-        columns = self.label_columns(self.all_rows)
-        wanted = {columns} if isinstance(columns, str) else set(columns)
-        labelled = tuple(table for table in self.all_rows.tables if wanted & set(table.rows.column_names))
+        wanted = [self._columns] if isinstance(self._columns, str) else self._columns
+        names = set(wanted or (*self.taxonomy.levels, _LEAF_COLUMN))
+        labelled = tuple(table for table in self.all_rows.tables if names & set(table.rows.column_names))
         return self._match(Split(labelled or self.all_rows.tables))[1]
 
     def label_columns(self, split: Split) -> str | Sequence[str]:
         """Return the leaf column (text) or the column of each level (a sequence) of a split.
 
         Raises:
-            DataError: a column is missing.
+            DataError: a column is missing, or one source has none of the columns.
         """
-        if isinstance(self._columns, str):
-            return self._columns
-        columns: Sequence[str] = self._columns or self.taxonomy.levels
-        if self._columns is None and _LEAF_COLUMN in split.columns and not set(columns) <= set(split.columns):
-            return _LEAF_COLUMN
+        columns: str | Sequence[str] | None = self._columns
+        if columns is None:
+            columns = self.taxonomy.levels
+            if _LEAF_COLUMN in split.columns and not set(columns) <= set(split.columns):
+                columns = _LEAF_COLUMN
+        if isinstance(columns, str):
+            split.require(columns, self._argument)
+            return columns
         for column in self._columns or ():
             if column not in self.all_rows.columns:
                 raise split.missing_column(column, self._argument)
-        if not set(columns) & set(split.columns):
-            raise DataError(
-                f"{split.where()} has no label column: neither {', '.join(map(repr, columns))} nor "
-                f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, split.columns))}. Set "
-                f"{self._argument} to the leaf column, or to a list of one column for each level"
-            )
+        for table in split.tables:
+            if not set(columns) & set(table.rows.column_names):
+                raise DataError(
+                    f"{table.where()} has no label column: neither {', '.join(map(repr, columns))} nor "
+                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}. Set "
+                    f"{self._argument} to the leaf column, or to a list of one column for each level, and give all "
+                    "sources of a split labels of one kind"
+                )
         return columns
 
     def _match(self, split: Split) -> tuple[Tensor, list[str]]:
         """Return the targets of a split, and every contradiction with the taxonomy."""
         taxonomy, columns = self.taxonomy, self.label_columns(split)
         if isinstance(columns, str):
-            split.require(columns, self._argument)
             return build.targets_from_labels(taxonomy, columns, _read(split, columns), split.where)
-        for table in split.tables:
-            if not set(columns) & set(table.rows.column_names):
-                raise DataError(
-                    f"{table.where()} has none of the label columns {', '.join(map(repr, columns))} that another "
-                    "source of this split has: give all sources labels of one kind, a leaf column or a column per level"
-                )
         cells = {column: _read(split, column) for column in columns}
         return build.targets_from_columns(taxonomy, cells, split.where, range(taxonomy.n_levels))
 

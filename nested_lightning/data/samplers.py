@@ -136,9 +136,6 @@ def group_by_length(order: Tensor, lengths: Tensor, batch_size: int, generator: 
         batch_size: rows in a batch over all processes.
         generator: source of all random numbers.
 
-    Returns:
-        ``LongTensor[N]``, the same row numbers.
-
     Example:
         >>> lengths = torch.tensor([9, 1, 8, 2, 7])
         >>> order = group_by_length(torch.arange(5), lengths, 2, torch.Generator().manual_seed(0))
@@ -223,11 +220,7 @@ def make_loader(
 def evaluation_loader(
     rows: TensorRows, batch_size: int, workers: int, world_size: int = 1, rank: int = 0
 ) -> DataLoader[Batch]:
-    """Return a loader of each row once over all processes, in order.
-
-    Raises:
-        DataError: there are rows, but fewer than processes.
-    """
+    """Return a loader of each row once over all processes, in order; DataError if a process would have none."""
     if 0 < len(rows) < world_size:
         raise DataError(
             f"there are {len(rows)} rows to validate or test on and {world_size} processes, each of which needs one: "

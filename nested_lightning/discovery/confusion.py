@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nested_lightning.data.columns import find_input_column, open_input_column
+from nested_lightning.data.columns import Inputs
 from nested_lightning.data.labels import LabelledSource, read_labels
-from nested_lightning.data.texts import read_texts
-from nested_lightning.data.vocabulary import TextOptions, Vocabulary
+from nested_lightning.data.vocabulary import TextOptions
 from nested_lightning.errors import ConfigurationError, DataError
 from nested_lightning.utils.console import tracked
 
@@ -54,8 +53,6 @@ def labelled_rows(
         >>> inputs.shape, labels.count("7")
         (torch.Size([100, 1, 8, 8]), 10)
     """
-    if image_size < 1:
-        raise ConfigurationError(f"image_size must be at least 1, got {image_size}")
     opened = LabelledSource(source)
     if "train" not in opened.splits and len(opened.splits) > 1:
         opened.split("train", "name the split to use 'train', or give its file alone")
@@ -74,14 +71,8 @@ def labelled_rows(
             f"{label_column!r} of {split.where()}: give at least {10 * n_classes}"
         )
     chosen = torch.from_numpy(_even_draw(labels, rows, seed))
-    column = input_column or find_input_column(split, "input_column")
-
-    def vocabulary() -> Vocabulary:
-        return Vocabulary.train(read_texts(split, column, chosen), TextOptions())
-
-    size = (image_size, image_size)
-    reader = open_input_column(split, column, size, vocabulary=vocabulary, argument="input_column")
-    return reader.read(chosen), [str(labels[row]) for row in chosen.tolist()]
+    inputs = Inputs(input_column, image_size, TextOptions(), opened, lambda _: (split, chosen), prefix="")
+    return inputs.read(split, chosen), [str(labels[row]) for row in chosen.tolist()]
 
 
 def _even_draw(labels: Sequence[str | None], n: int, seed: int) -> np.ndarray:

@@ -69,7 +69,7 @@ def best_cut(affinity: np.ndarray, n_groups: int, smallest: int, largest: int) -
         affinity: symmetric ``[n, n]``, the classes in the order of the line.
         n_groups: number of groups.
         smallest: smallest size of a group.
-        largest: largest size of a group; ``n_groups`` groups of these sizes must be able to hold n classes.
+        largest: largest size of a group; ``n_groups`` groups of these sizes must be able to contain n classes.
 
     Returns:
         ``int64[n]``, ascending from 0.
@@ -102,12 +102,9 @@ def exchanged(affinity: np.ndarray, groups: np.ndarray, smallest: int, largest: 
 
     Args:
         affinity: symmetric ``[n, n]``, diagonal 0.
-        groups: group of each class, ``int64[n]`` from 0.
+        groups: group of each class, ``int64[n]`` from 0; the result never has more affinity between groups.
         smallest: smallest size of a group.
         largest: largest size of a group.
-
-    Returns:
-        ``int64[n]``: never more affinity between groups than before.
     """
     groups = groups.copy()
     everyone = np.arange(len(groups))

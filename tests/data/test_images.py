@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from helpers.errors import raises_naming
 from PIL import Image
 
 from nested_lightning.data.images import ImageColumn
@@ -79,10 +80,8 @@ def test_resize() -> None:
 
 
 def fails(images: list[Any], *parts: str, **kwargs: Any) -> None:
-    with pytest.raises(DataError) as caught:
+    with raises_naming(DataError, *parts):
         column(images, **kwargs).read(torch.arange(len(images)))
-    for part in parts:
-        assert part in str(caught.value)
 
 
 def test_failures(tmp_path: Path) -> None:

@@ -23,14 +23,8 @@ def columns(rows: list[tuple[str | None, ...]]) -> dict[str, list[str | None]]:
 
 
 def test_a_table_gives_its_tree() -> None:
-    rows = [
-        ("a", "x", None),
-        ("b", "z", "4"),
-        ("c", None, None),
-        ("a", "x", "1"),
-        (None, "x", None),
-        ("b", "w", ""),
-    ]
+    first = [("a", "x", None), ("b", "z", "4"), ("c", None, None), ("a", "x", "1")]
+    rows = [*first, (None, "x", None), ("b", "w", "")]
     taxonomy = Taxonomy.from_columns(columns(rows))
     assert taxonomy.short_leaves == (("b", "z", "4"), ("c",), ("a", "x", "1"), ("b", "w"))
     assert taxonomy.target(["c"]) == [1, 1, 1]
@@ -88,36 +82,23 @@ def test_a_hundred_thousand_rows_are_fast() -> None:
     assert (targets >= 0).all()
 
 
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (
-            [("a", "x", None), ("b", "z", None), ("b", "x", None)],
-            r"column 'l2': 'x' stands under two parents, 'a' \(row 0\) and 'b' \(row 2\).*"
-            r"allow_repeated_names",
-        ),
-        (
-            [("a", "x", "1"), ("a", "y", "1")],
-            r"column 'l3': '1' stands under two parents, 'a/x' \(row 0\) and 'a/y' \(row 1",
-        ),
-        (
-            [("a", "x", "1"), (None, "v", None)],
-            r"row 1: column 'l2' has 'v', column 'l1' is empty, and no row has 'v' with all its coarser",
-        ),
-        ([("a", "x", "1"), ("a", None, "2")], r"row 1: column 'l3' has '2', column 'l2' is empty"),
-        (
-            [("a", "x", "1"), ("b", "y", "2"), ("b", None, "1")],
-            r"row 2, column 'l3': '1' stands under 'a/x', but column 'l1' has 'b'\. Correct one",
-        ),
-        (
-            [("a", "x", "1"), ("a", 3, "1")],
-            r"row 1, column 'l2': expected a label \(text\).*got 3 of type int",
-        ),
-        ([("a", "x", "1"), (["a"], "x", "1")], r"row 1, column 'l1': expected a label .*of type list"),
-        ([(None, None, None)], r"no row has a label in column 'l1'"),
-        ([("a", "x", None)], r"level 'l3' has no class of its own"),
-    ],
-)
+@pytest.mark.parametrize(("rows", "message"), [
+    (
+        [("a", "x", None), ("b", "z", None), ("b", "x", None)],
+        r"column 'l2': 'x' stands under two parents, 'a' \(row 0\) and 'b' \(row 2\).*allow_repeated_names",
+    ),
+    ([("a", "x", "1"), ("a", "y", "1")], r"column 'l3': '1' .*two parents, 'a/x' \(row 0\) and 'a/y' \(row 1\)"),
+    ([("a", "x", "1"), (None, "v", None)], r"row 1: column 'l2' has 'v', column 'l1' is empty, and no row has 'v'"),
+    ([("a", "x", "1"), ("a", None, "2")], r"row 1: column 'l3' has '2', column 'l2' is empty"),
+    (
+        [("a", "x", "1"), ("b", "y", "2"), ("b", None, "1")],
+        r"row 2, column 'l3': '1' stands under 'a/x', but column 'l1' has 'b'\. Correct one",
+    ),
+    ([("a", "x", "1"), ("a", 3, "1")], r"row 1, column 'l2': expected a label \(text\).*got 3 of type int"),
+    ([("a", "x", "1"), (["a"], "x", "1")], r"row 1, column 'l1': expected a label .*of type list"),
+    ([(None, None, None)], r"no row has a label in column 'l1'"),
+    ([("a", "x", None)], r"level 'l3' has no class of its own"),
+])  # fmt: skip
 def test_tables_without_a_taxonomy(rows: list[tuple[str | None, ...]], message: str) -> None:
     with pytest.raises(TaxonomyError, match=message):
         Taxonomy.from_columns(columns(rows))

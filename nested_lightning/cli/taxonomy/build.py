@@ -6,9 +6,8 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
-from nested_lightning.cli.taxonomy.files import prepare, write
 from nested_lightning.data.labels import LabelledSource, read_labels
-from nested_lightning.errors import DataError, TaxonomyError
+from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
 from nested_lightning.taxonomy import Path as Leaf
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.taxonomy.build import leaves_from_parents, numbered_levels
@@ -145,6 +144,38 @@ def json(file: Path, *, output: Path, levels: list[str] | None = None, overwrite
     if not isinstance(tree, _Pairs | list):
         raise DataError(f"{file}: expected names, {_FORM}; got {str(tree)[:40]!r}")
     _write(file, list(_walk(tree, (), file)), levels, output)
+
+
+def prepare(*files: Path, overwrite: bool) -> None:
+    """Create the folders of files to be written, before the work begins.
+
+    Raises:
+        ConfigurationError: a file exists and must not be overwritten, or a folder cannot be created.
+    """
+    for file in files:
+        if file.is_dir() or (file.exists() and not overwrite):
+            remedy = "name a file in it" if file.is_dir() else "choose another file, or add --overwrite"
+            raise ConfigurationError(f"{file} exists, and would be overwritten: {remedy}")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"folder {file.parent} cannot be created ({error.strerror}): choose another"
+            ) from error
+
+
+def write(taxonomy: Taxonomy, file: Path) -> None:
+    """Write a taxonomy and print its tree.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    try:
+        taxonomy.to_yaml(file)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written ({error.strerror}): choose another --output") from error
+    print(taxonomy.show())
+    print(f"written to {file}")
 
 
 def _write(source: Path | str, leaves: Sequence[Leaf], levels: list[str] | None, output: Path) -> None:

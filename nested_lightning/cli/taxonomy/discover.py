@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nested_lightning import discovery
-from nested_lightning.cli.taxonomy.files import prepare, write
+from nested_lightning.cli.taxonomy.build import prepare, write
 from nested_lightning.data.labels import load_taxonomy
 from nested_lightning.errors import ConfigurationError
 

@@ -13,10 +13,8 @@ LEVELS = ["kind", "family", "species"]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    Path("animals.yaml").write_text(TREE)
-    return tmp_path
+def animals(folder: Path) -> None:
+    (folder / "animals.yaml").write_text(TREE)
 
 
 def checked(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, list[str]]:
@@ -45,7 +43,7 @@ def test_show_counts_the_rows_of_a_source(capsys: pytest.CaptureFixture[str]) ->
     assert "H(Y_i|Y_i+1)" in out and "the labels are strictly nested" in out
 
 
-def test_show_of_rows_known_at_one_level_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_with_labels_of_one_level(capsys: pytest.CaptureFixture[str]) -> None:
     Path("rows.csv").write_text("name,label\n1,animal\n2,\n")
     run("taxonomy", "show", "animals.yaml", "--source", "rows.csv", "--label_columns", "label")
     out = capsys.readouterr().out
@@ -87,7 +85,7 @@ def test_check_of_columns_against_a_taxonomy(capsys: pytest.CaptureFixture[str])
     assert code == 1 and [line.split(" of ")[0] for line in lines[:-1]] == ["row 0", "row 3", "row 4"]
 
 
-def test_what_is_fine_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_consistent_labels_are_reported_as_fine(capsys: pytest.CaptureFixture[str]) -> None:
     Path("rows.csv").write_text("kind,species,label\nanimal,owl,owl\n,owl,stone\nstone,,bird\n")
     assert checked(capsys, "animals.yaml") == (0, ["animals.yaml is fine: Taxonomy(kind 2 > family 3 > species 5)"])
     fine = "rows.csv is fine: 3 rows, columns "
@@ -95,7 +93,7 @@ def test_what_is_fine_is_said_to_be(capsys: pytest.CaptureFixture[str]) -> None:
     assert checked(capsys, "rows.csv", "--label_columns", "kind", "species") == (0, [fine + "'kind', 'species'"])
 
 
-def test_what_cannot_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     Path("rows.csv").write_text("kind,species\nanimal,owl\n")
     Path("wrong.yaml").write_text("levels: [a, b]\ntree: {x: [y, y]}\n")
     check = ["taxonomy", "check"]
