@@ -163,8 +163,8 @@ class Inputs:
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values: the shape of one input and, for text, the vocabulary."""
-        vocabulary = {} if self._vocabulary is None else {"vocabulary": self._vocabulary.state_dict()}
-        return {"input_shape": list(self.shape), **vocabulary}
+        state: dict[str, Any] = {"input_shape": list(self.shape)}  # trains the vocabulary if there is none yet
+        return state if self._vocabulary is None else {**state, "vocabulary": self._vocabulary.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the shape and the vocabulary.

@@ -104,6 +104,8 @@ class LabelledSource:
         self._source, self._taxonomy, self._columns = source, taxonomy, label_columns
         self._levels, self._allow_repeated_names, self._argument = levels, allow_repeated_names, argument
         self._targets: dict[str, Tensor] = {}
+        if isinstance(label_columns, list) and len(set(label_columns)) < len(label_columns):
+            raise ConfigurationError(f"{argument}={label_columns} names a column twice: give one for each level")
 
     @cached_property
     def splits(self) -> dict[str, Split]:

@@ -85,7 +85,7 @@ def checked_columns(columns: Mapping[str, Iterable[str | None]]) -> Columns:
     Raises:
         TaxonomyError: naming the column, and the row of a cell that is neither text nor empty.
     """
-    if not len(columns.keys()):
+    if not list(columns):
         raise TaxonomyError("no label column is given. Give one for each level, coarse to fine")
     checked: Columns = {}
     for name, cells in columns.items():
@@ -118,7 +118,7 @@ def leaves_from_columns(
     row without one has, and rows with a gap whose labels do not fit the tree.
 
     Raises:
-        TaxonomyError: the leaf paths are no tree, such as those of a table whose finest column is empty.
+        TaxonomyError: the leaf paths do not form a taxonomy; in a table whose finest column is empty, for example.
     """
     levels, rows = list(columns), _distinct(columns)
     known = {cells: tuple(label for label in cells if label is not None) for cells in rows}
@@ -207,7 +207,7 @@ def targets_from_labels(
 
 
 def raise_first(contradictions: Sequence[str], error: type[NestedLightningError] = TaxonomyError) -> None:
-    """Raise the first of some contradictions, if there are any, with their number."""
+    """Raise the first of the contradictions, with their number; do nothing if there are none."""
     if contradictions:
         n = len(contradictions)
         raise error(contradictions[0] + (f" (the first of {n} contradictions)" if n > 1 else ""))
@@ -223,7 +223,7 @@ def _table(tree: Tree, columns: Columns, target: Callable[[Row], list[int]], whe
 def _match(
     rows: Mapping[Row, list[int]], target: Callable[[Row], list[int]], where: Where
 ) -> tuple[dict[Row, list[int]], list[str]]:
-    """Return the target of each different row that has labels and fits, and a message for each reason not to."""
+    """Return the target of each distinct labelled row that fits the tree, and a message for each reason not to."""
     found: dict[Row, list[int]] = {}
     refused: dict[str, list[int]] = {}
     for cells, numbers in rows.items():
@@ -236,7 +236,7 @@ def _match(
 
 
 def _target(tree: Tree, cells: Mapping[int, str | None], names: Sequence[str]) -> list[int]:
-    """Return the target of the one class that a row's cells (level -> label) describe; ``names`` are of the columns."""
+    """Return the target of the one class that the cells of a row (level -> label) describe."""
     labels = {level: label for level, label in cells.items() if label is not None}
     level = max(labels)
     label = labels[level]
@@ -247,7 +247,7 @@ def _target(tree: Tree, cells: Mapping[int, str | None], names: Sequence[str]) -
     if len(agreeing) == 1:
         return tree.target(agreeing[0])
     parents = " and under ".join(f"'{'/'.join(path[:-1])}'" for path in (agreeing or found)[:4])
-    remedy = f"Fill in the coarser labels, or write the whole path, such as '{'/'.join(found[0])}'"
+    remedy = f"Fill in the coarser labels, or write the whole path, such as '{'/'.join((agreeing or found)[0])}'"
     if not agreeing:
         at = _disagreeing(found[0], labels)[0]
         parents += f", but column '{names[at]}' has '{labels[at]}'"
@@ -261,7 +261,7 @@ def _disagreeing(path: Path, labels: Mapping[int, str]) -> list[int]:
 
 
 def _distinct(columns: Columns) -> dict[Row, list[int]]:
-    """Return the different rows of a table, each with the numbers at which it occurs."""
+    """Return the distinct rows of a table, each with the numbers of the rows where it occurs."""
     rows: dict[Row, list[int]] = {}
     for number, cells in enumerate(zip(*columns.values(), strict=True)):
         rows.setdefault(cells, []).append(number)

@@ -91,6 +91,7 @@ TWO = {"a": ["p"], "b": ["q"]}
 
 
 @pytest.mark.parametrize(("error", "source", "kwargs", "parts"), [
+    (ConfigurationError, TWO, {"label_columns": ["a", "a"]}, ["data.label_columns=['a', 'a']", "twice"]),
     (DataError, {"label": ["scab", "skab"]}, {}, ["row 1 of split 'train'", "'label'", "'skab'", "'scab'"]),
     (DataError, {"label": ["a", "b", "a"]}, {}, ["rows 0, 2 of", "column 'label'", "the first of 2 contradictions"]),
     (DataError, {"label": ["healthy"]}, {}, ["row 0", "ambiguous", "apple/healthy"]),
