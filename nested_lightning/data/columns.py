@@ -19,11 +19,7 @@ InputColumn = ImageColumn | NumberColumn | TextColumn
 
 
 def find_input_column(split: Split, argument: str = "data.input_column") -> str:
-    """Return the name of the only image column.
-
-    Raises:
-        DataError: there is none, or several; asks for ``argument``.
-    """
+    """Return the name of the only image column; DataError that asks for ``argument`` if there is none or several."""
     import datasets
 
     features = [item for table in split.tables for item in table.rows.features.items()]
@@ -44,7 +40,7 @@ def open_input_column(
     vocabulary: Callable[[], Vocabulary] | None = None,
     argument: str = "data.input_column",
 ) -> InputColumn:
-    """Return the reader of column ``name``.
+    """Return the reader of column ``name``; DataError if the column is missing or cannot be an input.
 
     Args:
         split: has the column in each of its tables.
@@ -53,9 +49,6 @@ def open_input_column(
         shape: shape of one input, if other data determine it.
         vocabulary: returns the vocabulary of a text column; None: texts cannot be read.
         argument: how messages call ``name``.
-
-    Raises:
-        DataError: the column is missing, or is of a kind that cannot be an input.
     """
     import datasets
 
@@ -167,11 +160,7 @@ class Inputs:
         return state if self._vocabulary is None else {**state, "vocabulary": self._vocabulary.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the shape and the vocabulary.
-
-        Raises:
-            CheckpointError: the shape is not a list of positive integers.
-        """
+        """Restore the shape and the vocabulary; CheckpointError if they cannot be read."""
         shape = tuple(state["input_shape"])
         if not all(isinstance(n, int) and n > 0 for n in shape):
             raise CheckpointError(f"the checkpoint was changed: the shape of its inputs is {state['input_shape']}")

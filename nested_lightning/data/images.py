@@ -46,10 +46,7 @@ class ImageColumn:
         return (channels, *(self.size or (image.height, image.width)))
 
     def read(self, rows: Tensor) -> Tensor:
-        """Decode ``rows``, a ``LongTensor[N]`` of ascending row numbers.
-
-        Returns:
-            ``uint8[N, C, H, W]``.
+        """Decode ``rows``, a ``LongTensor[N]`` of ascending row numbers, to ``uint8[N, C, H, W]``.
 
         Raises:
             DataError: an image is missing or corrupt, or has another size; names source, split and row.

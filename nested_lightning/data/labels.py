@@ -146,10 +146,7 @@ class LabelledSource:
         return taxonomy
 
     def targets(self, name: str) -> Tensor:
-        """Return the labels of a split.
-
-        Returns:
-            ``LongTensor[N, n_levels]``, -1 = unknown.
+        """Return the labels of a split, ``LongTensor[N, n_levels]``, -1 = unknown.
 
         Raises:
             DataError: there is no label column, or a label contradicts the taxonomy; names the rows of the first one.
@@ -161,9 +158,9 @@ class LabelledSource:
         return self._targets[name]
 
     def contradictions(self) -> list[str]:
-        """Return every contradiction of the labels in all splits, with its rows.
+        """Return every contradiction between the labels of all splits and the taxonomy, with its rows.
 
-        The labels are compared with the taxonomy or, if none is given, the label columns with one another.
+        If no taxonomy is given, the label columns are compared with one another.
         """
         if self._taxonomy is None:
             return self._leaves_of_columns()[1]
@@ -173,11 +170,7 @@ class LabelledSource:
         return self._match(Split(labelled or self.all_rows.tables))[1]
 
     def label_columns(self, split: Split) -> str | Sequence[str]:
-        """Return the leaf column (text) or the column of each level (a sequence) of a split.
-
-        Raises:
-            DataError: a column is missing, or one source has none of the columns.
-        """
+        """Return the leaf column (text) or the column of each level (a sequence) of a split; DataError if missing."""
         columns: str | Sequence[str] | None = self._columns
         if columns is None:
             columns = self.taxonomy.levels

@@ -38,10 +38,7 @@ class NumberColumn:
         return self._as_array(self._cells(table, [0])[0].as_py(), table, 0).shape
 
     def read(self, rows: Tensor) -> Tensor:
-        """Read ``rows``, a ``LongTensor[N]`` of ascending row numbers.
-
-        Returns:
-            ``float32[N, *shape]``.
+        """Read ``rows``, a ``LongTensor[N]`` of ascending row numbers, as ``float32[N, *shape]``.
 
         Raises:
             DataError: a row is empty, has another shape, or holds NaN or an infinite value; names the row.

@@ -102,11 +102,8 @@ def stratified_sample(targets: Tensor, n: int, generator: torch.Generator) -> Te
 
     Args:
         targets: ``LongTensor[N, n_levels]``, -1 = unknown; the unknown ones of a parent are a class.
-        n: how many, 0 <= n <= N.
+        n: how many, 0 <= n <= N; the result is ``LongTensor[n]``, ascending row numbers.
         generator: source of all random numbers.
-
-    Returns:
-        ``LongTensor[n]``, ascending row numbers.
 
     Example:
         >>> targets = torch.tensor([[0, 0]] * 30 + [[0, 1]] * 10 + [[1, 2]] * 20)

@@ -128,13 +128,8 @@ class StageSampler(DistributedSampler[int]):
 def group_by_length(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
     """Rearrange a random order so that the rows of each batch have similar lengths; batches stay in random order.
 
-    Less padding makes batches cheaper. The last batch, which may be smaller, stays last.
-
-    Args:
-        order: ``LongTensor[N]``, a random order of row numbers.
-        lengths: ``LongTensor``, the length of each row.
-        batch_size: rows in a batch over all processes.
-        generator: source of all random numbers.
+    Less padding makes batches cheaper. The last batch, which may be smaller, stays last. ``order`` and the result are
+    row numbers ``LongTensor[N]``, ``lengths[row]`` is the length of a row, and a batch is that of all processes.
 
     Example:
         >>> lengths = torch.tensor([9, 1, 8, 2, 7])

@@ -43,11 +43,7 @@ class TextColumn:
         return (self.vocabulary.length,)
 
     def read(self, rows: Tensor) -> Tensor:
-        """Read ``rows``, a ``LongTensor[N]`` of ascending row numbers.
-
-        Returns:
-            ``int32[N, length]``, padded with -1.
-        """
+        """Read ``rows``, a ``LongTensor[N]`` of ascending row numbers, as ``int32[N, length]`` padded with -1."""
         encoded = {table: self._encoded(table) for table in self.split.tables}
         chunks = [
             padded(encoded[table].with_format("arrow")[part]["ids"].to_pylist(), *self.shape)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "[UNK]"
 PADDING = -1
-"""Follows the end of a text that is shorter than others of its batch, whatever the vocabulary."""
+"""Pads texts that are shorter than others of their batch, with any vocabulary."""
 
 
 @dataclass(frozen=True)

@@ -60,11 +60,7 @@ def off_diagonal_masses(taxonomy: Taxonomy, names: Sequence[str], matrix: np.nda
 def seriate(affinity: np.ndarray) -> np.ndarray:
     """Return the classes in the leaf order of an average-linkage tree, turned so that neighbours are close.
 
-    Args:
-        affinity: symmetric, non-negative ``[n, n]``; the diagonal is ignored.
-
-    Returns:
-        Permutation ``int64[n]``.
+    The affinity is symmetric and non-negative ``[n, n]``, its diagonal is ignored; the result is a permutation.
 
     Example:
         >>> seriate(np.array([[0, 1, 9, 0], [1, 0, 0, 9], [9, 0, 0, 0], [0, 9, 0, 0]]))

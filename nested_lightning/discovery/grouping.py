@@ -63,16 +63,9 @@ def size_bounds(n: int, n_groups: int, slack: int) -> tuple[int, int]:
 def best_cut(affinity: np.ndarray, n_groups: int, smallest: int, largest: int) -> np.ndarray:
     """Return the group of each class for the cut of a line that leaves the least affinity between groups.
 
-    Exact, by dynamic programming over the number of groups and the position where the last one ends.
-
-    Args:
-        affinity: symmetric ``[n, n]``, the classes in the order of the line.
-        n_groups: number of groups.
-        smallest: smallest size of a group.
-        largest: largest size of a group; ``n_groups`` groups of these sizes must be able to contain n classes.
-
-    Returns:
-        ``int64[n]``, ascending from 0.
+    Exact, by dynamic programming over the number of groups and the position where the last one ends. The affinity is
+    symmetric ``[n, n]``, in the order of the line; the result is ``int64[n]``, ascending from 0. It must be possible to
+    divide n classes into ``n_groups`` groups of ``smallest`` to ``largest`` members.
     """
     n = len(affinity)
     sums = np.zeros((n + 1, n + 1))
@@ -100,11 +93,8 @@ def best_cut(affinity: np.ndarray, n_groups: int, smallest: int, largest: int) -
 def exchanged(affinity: np.ndarray, groups: np.ndarray, smallest: int, largest: int) -> np.ndarray:
     """Move single classes and swap pairs, the largest gain first, until nothing more is gained.
 
-    Args:
-        affinity: symmetric ``[n, n]``, diagonal 0.
-        groups: group of each class, ``int64[n]`` from 0; the result never has more affinity between groups.
-        smallest: smallest size of a group.
-        largest: largest size of a group.
+    The affinity is symmetric ``[n, n]`` with diagonal 0, ``groups`` the group of each class, ``int64[n]`` from 0. The
+    result never has more affinity between groups, which keep ``smallest`` to ``largest`` members.
     """
     groups = groups.copy()
     everyone = np.arange(len(groups))

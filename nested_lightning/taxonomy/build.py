@@ -170,15 +170,9 @@ def targets_from_columns(
 ) -> tuple[Tensor, list[str]]:
     """Return the targets of a table with a column for each of some levels, and every contradiction with the tree.
 
-    Args:
-        tree: the taxonomy.
-        columns: name -> cells, from :func:`checked_columns`.
-        where: names the place of rows.
-        levels: level of each column. None: the columns are named as levels.
-
-    Returns:
-        ``LongTensor[N, n_levels]``, -1 where a label is unknown or contradicts; see
-        :meth:`Taxonomy.targets_from_columns`. And a message for each contradiction, with all its rows.
+    Targets are ``LongTensor[N, n_levels]``, -1 where a label is unknown or contradicts; see
+    :meth:`Taxonomy.targets_from_columns`. A contradiction is a message with all its rows, whose place ``where`` names.
+    The columns come from :func:`checked_columns`; without ``levels``, the level of each, they are named as levels.
     """
     names = list(columns)
     for name in names if levels is None else ():

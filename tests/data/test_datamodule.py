@@ -223,10 +223,10 @@ def test_prediction_follows_the_channels_of_training() -> None:
         return datasets.Dataset.from_dict({"image": [Image.new(mode, (3, 3))] * 2}, features=features)
 
     trained = HierarchicalDataModule(images("RGB"), TREE)
-    answering = HierarchicalDataModule(images("L"), TREE)
-    answering.setup("predict")
-    answering.load_state_dict(trained.state_dict())
-    assert everything(answering.predict_dataloader())[0].shape == (2, 3, 3, 3)
+    predicting = HierarchicalDataModule(images("L"), TREE)
+    predicting.setup("predict")
+    predicting.load_state_dict(trained.state_dict())
+    assert everything(predicting.predict_dataloader())[0].shape == (2, 3, 3, 3)
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_another_number_of_rows_in_a_step_raises_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         of_rank(0, 2, 2).load_state_dict(state)
-        of_rank(1, 4, 2).load_state_dict(state)  # said by the first process only
+        of_rank(1, 4, 2).load_state_dict(state)  # only the first process warns
     with pytest.warns(UserWarning, match=r"a step takes 8 rows .* in the checkpoint it was 4"):
         of_rank(0, 4, 2).load_state_dict(state)
 

@@ -125,7 +125,7 @@ def test_a_tokenizer_from_a_file_or_its_folder(tmp_path: Path) -> None:
     assert vocabulary.words[4] == "owl"
 
 
-def test_files_that_are_no_tokenizers(tmp_path: Path) -> None:
+def test_files_that_are_not_tokenizers(tmp_path: Path) -> None:
     (tmp_path / "garbage.json").write_bytes(b"\xff\x00{")
     (tmp_path / "other.json").write_text('{"a": 1}')
     for path, words in (("none.json", "cannot be read"), (".", "tokenizer.json cannot be read")):

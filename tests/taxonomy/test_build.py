@@ -168,7 +168,7 @@ def test_pairs_in_any_order_give_the_tree(paths: list[tuple[str, ...]]) -> None:
     assert set(taxonomy.leaves) == set(TAXONOMY.leaves)
 
 
-def test_pairs_that_are_no_tree() -> None:
+def test_pairs_that_do_not_form_a_tree() -> None:
     with pytest.raises(TaxonomyError, match=r"'x' has two parents, 'a' and 'b'\. Remove one of the pairs"):
         Taxonomy.from_parents([("x", "a"), ("x", "b")])
     with pytest.raises(TaxonomyError, match=r"the parents form a circle: a < b < c < a\."):
@@ -185,7 +185,7 @@ def test_pairs_that_are_no_tree() -> None:
         Taxonomy.from_parents(chain)
 
 
-def test_paths_that_are_none() -> None:
+def test_invalid_paths() -> None:
     with pytest.raises(TaxonomyError, match=r"expected a path such as 'animal/cat', got None"):
         Taxonomy.from_paths(["a/x", None])
     for separator in ("", None, 3):

@@ -74,7 +74,7 @@ def test_the_kinds_of_nesting() -> None:
     assert not violated.strictly_nested
     assert violated.given_finer[0] == pytest.approx(2 / 3)
     assert "labels of 'species' that occur with more than one 'kind': 0\nthe labels are not nested" in str(violated)
-    # One coarse class tells nothing about the fine ones: nested, but H(Y_2|Y_1) = H(Y_2).
+    # A single coarse class is not informative about the fine ones: nested, but H(Y_2|Y_1) = H(Y_2).
     idle = nesting_report(torch.tensor([[0, 0], [0, 1], [0, 2]]))
     assert idle.nested
     assert not idle.strictly_nested

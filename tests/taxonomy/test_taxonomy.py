@@ -75,7 +75,7 @@ def test_lift_agrees_with_a_loop(taxonomy: Taxonomy, data: st.DataObject) -> Non
         if label >= 0:
             path = taxonomy.nodes(level)[label]
             below = [leaf for leaf in taxonomy.leaves if leaf[: level + 1] == path]
-            # A leaf that sits here, or above, is the only leaf below and goes on under the same name.
+            # A leaf of this level or above is the only leaf below, under the same name.
             known = below[0] if below == [carried(path, taxonomy.n_levels)] else path
             for at in range(len(known)):
                 row[at] = taxonomy.nodes(at).index(known[: at + 1])
@@ -229,7 +229,7 @@ def test_levels_and_tensors_that_do_not_fit(animals: Taxonomy) -> None:
         animals.sum_up(torch.rand(2, 3), 1, 0)
 
 
-def test_forms_that_are_none() -> None:
+def test_invalid_forms() -> None:
     with pytest.raises(TaxonomyError, match=r"the keys 'levels' and 'leaves', got \{'levels': 3\}"):
         Taxonomy.from_dict({"levels": 3})
     with pytest.raises(TaxonomyError, match="list of paths, got the text 'a/b'"):

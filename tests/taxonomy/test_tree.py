@@ -67,7 +67,7 @@ PATHS = [["a", "x"], ["b", "y"]]
         (["l", "m", "n"], [["a", "a"], ["a", "a", "b"]], r"'a/a' is given both as a leaf and .* of 'b'"),
     ],
 )
-def test_trees_that_are_none(levels: list[str], leaves: list[list[str]], message: str) -> None:
+def test_invalid_trees(levels: list[str], leaves: list[list[str]], message: str) -> None:
     with pytest.raises(TaxonomyError, match=message):
         Taxonomy(levels, leaves)
 

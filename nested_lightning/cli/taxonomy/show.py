@@ -28,7 +28,7 @@ def show(file: str, *, source: str | None = None, label_columns: list[str] | Non
     print(f"{len(targets)} rows in {', '.join(data.splits)}, {unlabelled} of them without a label\n")
     try:
         print(nesting_report(targets, taxonomy.levels))
-    except DataError as error:  # rows of the coarsest level alone are no mistake
+    except DataError as error:  # a source may have labels of the coarsest level alone
         print(f"nesting cannot be measured: {error}")
 
 
@@ -38,11 +38,7 @@ def leaf_or_levels(columns: list[str] | None) -> str | list[str] | None:
 
 
 def tree_with_counts(taxonomy: Taxonomy, targets: Tensor) -> str:
-    """Return the drawing of the tree with the number of rows of each class.
-
-    Args:
-        taxonomy: of the targets.
-        targets: integers ``[N, n_levels]``, -1 = unknown.
+    """Return the drawing of the tree with the number of rows of each class in ``targets`` [N, n_levels].
 
     Example:
         >>> taxonomy = Taxonomy.from_paths(["animal/cat", "animal/dog", "stone"])
