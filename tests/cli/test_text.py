@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.commands import SHORT, refused, run
 
-from nested_lightning.data.labelled import load_taxonomy
+from nested_lightning.data.labels import load_taxonomy
 
 TAXONOMY = load_taxonomy("taxonomies/dbpedia.yaml")
 LEAVES = TAXONOMY.leaves[::28]
@@ -103,7 +103,7 @@ def test_texts_of_any_kind_are_answered_by_the_checkpoint_alone(checkpoint: Path
 
 def test_without_the_hub_both_ways_out_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "fit", "--config", "recipes/dbpedia.yaml")
-    for part in ("DeveloperOats/DBPedia_Classes", "network", "--data.source"):
+    for part in ("DeveloperOats/DBPedia_Classes", "network", "local folder"):
         assert part in message
 
 

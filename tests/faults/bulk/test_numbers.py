@@ -10,7 +10,7 @@ from faults.bulk.outcomes import attempt, bulk, refused
 from faults.bulk.trees import mostly
 from hypothesis import strategies as st
 
-from nested_lightning.data.inputs import open_input_column
+from nested_lightning.data.columns import open_input_column
 from nested_lightning.data.sources import open_source
 
 numbers = {
