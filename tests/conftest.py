@@ -34,6 +34,20 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a short finished run on the digits. All tests share it: copy it to change it."""
+    from helpers.commands import digits, run
+    from helpers.once import made_once
+
+    def train(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder.parent)
+            run("fit", *digits(folder), "--figures.draw=end", "--seed_everything=3")
+
+    return made_once(tmp_path_factory, "digits", train)
+
+
+@pytest.fixture(scope="session")
 def server() -> "Iterator[Server]":
     """Runs the command line in processes of their own."""
     from helpers.killed_run import Server  # imports datasets, which looks at the environment once

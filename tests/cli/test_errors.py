@@ -24,16 +24,6 @@ rejection: {steps: 3}
 """
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a short run on the digits."""
-    root = tmp_path_factory.mktemp("errors") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root.parent)
-        run("fit", *digits(root))
-    return root
-
-
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run in an empty folder."""

@@ -28,16 +28,6 @@ from nested_lightning.loggers import RunCSVLogger
 from nested_lightning.loggers.wandb import keep_wandb_offline
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a short run."""
-    root = tmp_path_factory.mktemp("cli") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root.parent)
-        run("fit", *digits(root))
-    return root
-
-
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run in an empty folder: recipes and taxonomies are those of the package."""
@@ -71,7 +61,8 @@ def test_a_run_leaves_what_is_promised(trained: Path) -> None:
 
 
 def test_the_saved_config_runs_again_to_the_same_weights(trained: Path, tmp_path: Path) -> None:
-    run("fit", "--config", trained / "config.yaml", "--trainer.default_root_dir", tmp_path / "again")
+    again = ["--trainer.default_root_dir", tmp_path / "again", "--figures.draw=never"]
+    run("fit", "--config", trained / "config.yaml", *again)
     weights = [
         torch.load(root / "checkpoints" / "final.ckpt", weights_only=True)["state_dict"]
         for root in (trained, tmp_path / "again")

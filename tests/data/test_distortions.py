@@ -98,12 +98,12 @@ def test_refuses_names_that_are_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", ["distortions", "perturbations"])
-def test_overlays_test_a_finished_run(overlay: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    few = ["--cascade.max_epochs=1", "--data.test=40", "--rejection.steps=2"]
-    plain = ["--trainer.default_root_dir", tmp_path, "--trainer.accelerator=cpu"]
-    run("fit", "--config=recipes/digits.yaml", *few, *plain)
-    final = tmp_path / "checkpoints" / "final.ckpt"
-    run("test", f"--config=recipes/evaluation/{overlay}.yaml", "--ckpt_path", final, *plain)
+def test_overlays_test_a_finished_run(
+    overlay: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--data.test=40", "--trainer.default_root_dir", tmp_path, "--trainer.accelerator=cpu"]
+    final = trained / "checkpoints" / "final.ckpt"
+    run("test", f"--config=recipes/evaluation/{overlay}.yaml", "--ckpt_path", final, *few)
     out = capsys.readouterr().out
     names = {"distortions": ["distortion_1", "distortion_4"], "perturbations": ["occlusion", "vertical_flip", "blur"]}
     for name in names[overlay]:

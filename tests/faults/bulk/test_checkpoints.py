@@ -10,7 +10,6 @@ import pytest
 import torch
 from faults.bulk.outcomes import attempt, bulk, ran, refused
 from faults.bulk.trees import mostly
-from helpers.commands import digits, run
 from hypothesis import strategies as st
 
 from nested_lightning.checkpoints.io import AtomicCheckpointIO
@@ -23,16 +22,14 @@ places = st.floats(0, 1) | st.floats(0, 0.1) | st.floats(0.95, 1)
 class Saved:
     """A checkpoint, without its contents being printed with every case that fails."""
 
-    def __init__(self, path: Path) -> None:
-        self.folder, self.data = path.parent, path.read_bytes()
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.folder, self.data = folder, path.read_bytes()
         self.content: dict[str, Any] = torch.load(path, weights_only=True)
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Saved:
-    root = tmp_path_factory.mktemp("checkpoints")
-    run("fit", *digits(root))
-    return Saved(root / "checkpoints" / "final.ckpt")
+def saved(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    return Saved(trained / "checkpoints" / "final.ckpt", tmp_path_factory.mktemp("checkpoints"))
 
 
 def equal(one: Any, other: Any) -> bool:
