@@ -1,4 +1,4 @@
-"""The moments of a run at which it can be killed: before and after all that Lightning does, and within a write."""
+"""Moments at which a run can be killed: before and after everything Lightning does, and while a file is written."""
 
 import io
 import json
@@ -14,18 +14,18 @@ from lightning.pytorch.profilers import Profiler
 
 
 class Moments(Profiler):
-    """Counts the moments of this process; at one of them sends it a signal, or fills a disk.
+    """Counts the moments of this process, and at one of them sends a signal to it or fills a disk.
 
-    Lightning tells a profiler of every hook of every callback, module, data module and strategy, and of the loops.
-    To these come the writing of a checkpoint (its first half, the rest, the flush) and every renaming of a file.
+    Lightning calls a profiler at every hook of every callback, module, data module and strategy, and in the loops.
+    Writing a checkpoint (its first half, the rest, the flush) and renaming a file are added to these.
 
     Args:
-        record: a file for the numbers of moments by name, written when the run is complete.
-        at: the name of a moment.
-        count: at which of the moments of this name to send the signal.
-        rank: in the process of which rank.
-        signum: the signal.
-        fill: a file to be written until its disk is full, instead of the signal.
+        record: File for the counts of moments by name, written when the run is complete.
+        at: Name of a moment.
+        count: Number of the moment of this name at which the signal is sent, from 1.
+        rank: Rank of the process that gets it.
+        signum: The signal.
+        fill: File to write until its disk is full, instead of sending the signal.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Moments(Profiler):
 
     def _saving(self, save: Any) -> Any:
         def in_two_parts(checkpoint: Any, file: Any, **options: Any) -> None:
-            if isinstance(file, io.BytesIO):  # what is sent to another process
+            if isinstance(file, io.BytesIO):  # sent to another process
                 return save(checkpoint, file, **options)
             self._pass("before torch.save")
             content = io.BytesIO()
@@ -94,5 +94,5 @@ class Moments(Profiler):
 
 
 def _without_options(action: str) -> str:
-    """Return the name of an action without the options that Lightning writes behind a checkpoint callback."""
+    """Remove the options that Lightning appends to the name of a checkpoint callback."""
     return re.sub(r"\{.*\}", "", action)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from faults.conftest import Whole
-from faults.runs import COMMAND_ENVIRONMENT, Moment, Run, same
+from faults.runs import COMMAND_ENVIRONMENT, Moment, Run
 from helpers.killed_run import Server, free_port
+from helpers.witnesses import same
 
 pytestmark = pytest.mark.slow
 

@@ -1,4 +1,4 @@
-"""A small network whose answers to random images differ, so that attacks have something to change."""
+"""A small network whose predictions for random images differ, for attacks to change."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from nested_lightning import NestedLightningModule
 
 
 def attacked_network(**options: Any) -> tuple[NestedLightningModule, Tensor, Tensor]:
-    """Return a network, images [30, 6] in [0, 1], and targets: its own answers, but for the last three."""
+    """Return a network, images [30, 6] in [0, 1], and targets: its own predictions except for the last three."""
     torch.manual_seed(3)
     backbone = nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.1))
     module = toy_module(backbone=backbone, feature_channels=16, bottleneck_channels=8, **options)

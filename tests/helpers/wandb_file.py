@@ -1,4 +1,4 @@
-"""Reads what W&B has written offline: its files have the frame of a LevelDB log around protocol buffers."""
+"""Read the files of offline W&B runs, which are LevelDB logs of protocol buffers."""
 
 import json
 import struct
@@ -11,7 +11,7 @@ _FULL, _FIRST, _LAST = 1, 2, 4
 
 
 class WandbFiles:
-    """The files of W&B runs in the folder of a run, in the order of their beginning."""
+    """The W&B files in the folder of a run, in the order of their start."""
 
     def __init__(self, root: Path) -> None:
         self.files = sorted(root.glob("wandb/offline-run-*/run-*.wandb"))
@@ -21,7 +21,7 @@ class WandbFiles:
         return {record.run.run_id for file in self.files for record in _records(file) if record.HasField("run")}
 
     def history(self, file: Path) -> list[dict[str, Any]]:
-        """Return the rows of a file."""
+        """Return the logged rows of a file."""
         return [_values(record.history.item) for record in _records(file) if record.HasField("history")]
 
     @property
@@ -43,7 +43,7 @@ class WandbFiles:
 
     @property
     def saved(self) -> dict[str, Path]:
-        """The files that W&B would send, by their names there."""
+        """The files that W&B would upload, by name."""
         paths: dict[str, Path] = {}
         for file in self.files:
             for record in _records(file):

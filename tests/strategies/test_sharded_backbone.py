@@ -7,9 +7,10 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from faults.runs import Run, same
+from faults.runs import Run
 from helpers.killed_run import Server
 from helpers.toy import loader, toy_module, toy_trainer
+from helpers.witnesses import same
 from torch import nn
 from torch.distributed.tensor import DTensor
 
