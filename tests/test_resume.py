@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.killed_run import SMALL_RUN, Server
+from helpers.once import made_once
 
 CASCADE = "nested_lightning.callbacks.CascadeTraining"
 FIT = ["fit", *SMALL_RUN, "--data.batch_size=16"]
@@ -54,7 +55,8 @@ def equal(a, b) -> bool:
 
 @pytest.fixture(scope="module")
 def uninterrupted(server, tmp_path_factory):
-    return Run(server, tmp_path_factory.mktemp("whole") / "run").finish()
+    folder = made_once(tmp_path_factory, "resume", lambda folder: Run(server, folder / "run").finish())
+    return torch.load(folder / "run" / "checkpoints" / "final.ckpt", weights_only=True)["state_dict"]
 
 
 # In the order of a run, each continuing the one before: the call of which number kills it, and where the checkpoint

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.once import made_once
 from helpers.toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 from torch.utils.data import DataLoader
 
@@ -99,8 +100,11 @@ def write_rows(path, n, seed, labelled):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A trained and calibrated run of the command line on vectors with named labels."""
-    folder = tmp_path_factory.mktemp("run")
+    """Return a trained and calibrated run of the command line on vectors with named labels."""
+    return made_once(tmp_path_factory, "predictions", train)
+
+
+def train(folder):
     write_rows(folder / "train.parquet", 300, 1, labelled=True)
     main(
         [
@@ -121,7 +125,6 @@ def run(tmp_path_factory):
             f"--trainer.default_root_dir={folder}",
         ]
     )
-    return folder
 
 
 def test_predict_needs_the_checkpoint_and_the_rows(run, tmp_path):
