@@ -1,10 +1,11 @@
-"""README and docs: what they show runs, and what they name exists."""
+"""README and docs: their examples run, and the files, links and options they name exist."""
 
 import inspect
 import re
 import shlex
 import shutil
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,21 @@ from typing import Any
 import datasets
 import numpy as np
 import pytest
-import yaml
-from helpers.commands import SHORT, run
-from PIL import Image
+from helpers.commands import SHORT, options_of, run, write_image
+from helpers.once import made_once
 
 from nested_lightning import HierarchicalDataModule, Taxonomy, callbacks
 from nested_lightning.data.vocabulary import TextOptions
 from nested_lightning.models import PretrainedEncoder
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "benchmarks").rglob("*.md")),
+]
+LINKED = [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "tests").rglob("*.md"))]
 SHORT_TRAINING = {
     "CascadeTraining()": "CascadeTraining(max_epochs=1)",
     "RejectionFineTuning()": "RejectionFineTuning(steps=3)",
@@ -50,24 +56,22 @@ def block(language: str, containing: str) -> str:
     return found[0]
 
 
-def image(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(len(path.as_posix())).integers(0, 255, (9, 8, 3))
-    Image.fromarray(pixels.astype(np.uint8)).save(path)
-
-
 @pytest.fixture(scope="module")
 def project(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the pages speak of, and the runs that their commands leave."""
-    root = tmp_path_factory.mktemp("project")
+    """Return a folder with the files that the pages mention and the runs that their commands write."""
+    made = made_once(tmp_path_factory, "project", lambda root: make_project(root, trained))
+    return shutil.copytree(made, tmp_path_factory.mktemp("project") / "copy")
+
+
+def make_project(root: Path, trained: Path) -> None:
     for name in ("animal", "bird", "eagle", "owl", "cod", "perch", "stone"):
         for i in range(6):
-            image(root / "photos" / "train" / name / f"{i}.png")
-        image(root / "photos" / "test" / name / "0.png")
+            write_image(root / "photos" / "train" / name / f"{i}.png", value=i, size=(8, 9), mode="RGB")
+        write_image(root / "photos" / "test" / name / "0.png", size=(8, 9), mode="RGB")
     for i in range(3):
-        image(root / "new_photos" / f"{i}.png")
+        write_image(root / "new_photos" / f"{i}.png", value=i, size=(8, 9), mode="RGB")
     for path in ("train/animal/bird/owl", "train/animal/fish/cod", "test/animal/fish/cod", "train/stone"):
-        image(root / "nested_photos" / path / "0.png")
+        write_image(root / "nested_photos" / path / "0.png", size=(8, 9), mode="RGB")
     (root / "pairs.csv").write_text("child,parent\nowl,bird\nbird,animal\nanimal,\nstone,\n")
     (root / "classes.txt").write_text("animal/bird/owl\nanimal/bird\nstone\n")
     (root / "classes.json").write_text('{"animal": {"bird": ["owl", "eagle"]}, "stone": null}')
@@ -92,7 +96,6 @@ def project(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         run(*next(words for words in fits() if "photos" in words), *SHORT)
-    return root
 
 
 def fits() -> list[list[str]]:
@@ -127,21 +130,13 @@ def test_the_first_example_is_short() -> None:
 
 
 @pytest.mark.parametrize("words", commands("lightning", "nested-lightning"))
-def test_commands(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    if words[1] != "fit":
-        run(*words[1:])
-        return
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as end:
-        run(*words[1:], "--print_config")
-    assert end.value.code == 0, capsys.readouterr().err
+def test_commands(words: list[str]) -> None:
+    (options_of if words[1] == "fit" else run)(*words[1:])
 
 
 @pytest.mark.parametrize("words", fits(), ids=" ".join)
-def test_the_data_of_commands_fit(words: list[str], project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        run(*words, "--print_config")
-    options = yaml.safe_load(capsys.readouterr().out)["data"]
+def test_the_data_of_commands_fit(words: list[str], project: Path) -> None:
+    options = options_of(*words)["data"]
     options["text"] = TextOptions(**options["text"])
     if options["source"] in ("ylecun/mnist", "MNIST_FOLDER"):
         pytest.skip("MNIST does not come with the package")
@@ -150,12 +145,13 @@ def test_the_data_of_commands_fit(words: list[str], project: Path, capsys: pytes
 
 def test_what_is_predicted(project: Path) -> None:
     run(*next(param.values[0][1:] for param in commands("lightning") if "predict" in param.values[0]))
-    answers = datasets.Dataset.from_parquet(str(project / "answers" / "predictions.parquet"), keep_in_memory=True)
-    assert len(answers) == 3
+    file = project / "predicted" / "predictions.parquet"
+    predictions = datasets.Dataset.from_parquet(str(file), keep_in_memory=True)
+    assert len(predictions) == 3
     table = (ROOT / "docs" / "own_data.md").read_text().partition("| column | meaning |")[2]
     named = re.findall(r"`(\w+)`", "".join(re.findall(r"^(\|[^|]*\|)", table, re.MULTILINE)))
-    assert set(named) <= set(answers.column_names)
-    assert {re.sub("^(family|species)", "kind", name) for name in answers.column_names} <= set(named)
+    assert set(named) <= set(predictions.column_names)
+    assert {re.sub("^(family|species)", "kind", name) for name in predictions.column_names} <= set(named)
 
 
 def test_what_a_run_leaves(project: Path) -> None:
@@ -185,22 +181,53 @@ def test_the_taxonomy_is_what_the_text_says(project: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    anchors = {
-        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    }
-    for link in re.findall(r"\]\((?!http)([^)]+)\)", text):
-        assert link[1:] in anchors if link.startswith("#") else (page.parent / link).exists(), link
     for name in re.findall(r"`((?:nested_lightning|recipes|taxonomies|docs|tests|benchmarks)/[\w/.]*)`", text):
         assert (ROOT / name).exists(), name
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake ([a-z]+)(?=`|$)", text, re.MULTILINE)) <= targets
 
 
+def prose(page: Path) -> str:
+    """Return a page without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_resolve(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", prose(page)):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_places_are_in_the_order_of_imports() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = " ".join(settings["tool"]["importlinter"]["contracts"][0]["layers"]).replace("|", " ").split()
+    cells = re.findall(r"^\|([^|]*)\|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    places = [place for cell in cells for place in re.findall(r"`nested_lightning/(\w+)", cell)]
+    assert places == [layer for layer in layers if layer != "__main__"]
+
+
+def test_walks_pass_at_most_five_files() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    walks = page.partition("\n## Five walks\n")[2].partition("\n## ")[0].split("\n### ")[1:]
+    assert len(walks) == 5
+    assert all(1 < len(re.findall(r"^\d\. `", walk, re.MULTILINE)) <= 5 for walk in walks)
+
+
 def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        run("fit", "--config", "recipes/digits.yaml", "--print_config")
-    known = {"config", "help", *keys(yaml.safe_load(capsys.readouterr().out))}
+    known = {"config", "help", *keys(options_of("fit", "--config", "recipes/digits.yaml"))}
     encoder = inspect.signature(PretrainedEncoder).parameters  # of a backbone that the digits do not have
     known |= {f"model.backbone.init_args.{name}" for name in encoder}
     taxonomy = ("discover", "build columns", "build paths", "show", "check")

@@ -35,12 +35,12 @@ def told(*args: str) -> str:
     ("--car.wheels=many", "option 'car.wheels' cannot be 'many': expected int"),
     ("--car.colours={a: 1}", "option 'car.colours' cannot be {'a': 1}: expected list[str] or null"),
     ("--car.wheels", "option 'car.wheels' needs a value after it"),
-    ("--car.engine={class_path: commands.Engine, init_args: {pover: 1}}",
+    ("--car.engine={class_path: helpers.commands.Engine, init_args: {pover: 1}}",
      "unknown option 'pover' of 'car.engine'. Did you mean 'power'? It takes fuel, power"),
-    ("--car.engine={class_path: commands.Engine}",
+    ("--car.engine={class_path: helpers.commands.Engine}",
      "option 'car.engine': its class needs power, not given: write init_args below class_path"),
     ("--car.engine=helpers.commands.Enginee",
-     "option 'car.engine': module commands has no 'Enginee'. Did you mean 'Engine'?"),
+     "option 'car.engine': module helpers.commands has no 'Enginee'. Did you mean 'Engine'?"),
     ("--car.engine=torch.nn.Linear", "option 'car.engine': torch.nn.Linear is not a Engine, nor does it return one"),
 ])  # fmt: skip
 def test_in_one_sentence(arg: str, message: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from nested_lightning.cli.main import main
 
@@ -48,6 +49,12 @@ def refused(capsys: pytest.CaptureFixture[str], *args: object, **classes: Any) -
 
 def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+def write_image(path: Path, value: int = 0, size: tuple[int, int] = (8, 8), mode: str = "L") -> None:
+    """Write an image of one colour; ``size`` is its width and height."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, (value,) * len(mode)).save(path)
 
 
 class Engine:

@@ -77,7 +77,9 @@ class Server:
     """Starts the script and sends it commands."""
 
     def __enter__(self) -> "Server":
-        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        tests = str(Path(__file__).parents[1])  # where options find classes such as helpers.killed_run.Noise
+        path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), tests)))
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         env.pop("WANDB_SERVICE", None)  # each command starts its own, as outside of tests
         self.process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
