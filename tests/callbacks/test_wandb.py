@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from faults.runs import at_moment
 from helpers.commands import SHORT
 from helpers.killed_run import Server
 from helpers.once import made_once
@@ -38,9 +39,8 @@ def root(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kill_and_resume(server: Server, root: Path) -> None:
     log, args = root.with_suffix(".log"), [*FIT, f"--trainer.default_root_dir={root}"]
-    kill = "--trainer.callbacks+=helpers.killed_run.Kill", "--trainer.callbacks.count=4", "--trainer.callbacks.wait=2"
-    call = "--trainer.callbacks.call=nested_lightning.callbacks.CascadeTraining.on_train_epoch_start"
-    assert server.run([*args, *kill, call], log) == -9, log.read_text()
+    kill = at_moment({"at": "before [Callback]CascadeTraining.on_train_epoch_start", "count": 4, "wait": 2})
+    assert server.run([*args, *kill], log) == -9, log.read_text()
     assert server.run(args, log) == 0, log.read_text()
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ class Moments(Profiler):
         rank: Rank of the process that gets it.
         signum: The signal.
         fill: File to write until its disk is full, instead of sending the signal.
+        wait: Seconds to wait before the signal, for what other processes do from time to time.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class Moments(Profiler):
         rank: int = 0,
         signum: int = 9,
         fill: str | None = None,
+        wait: float = 0.0,
     ) -> None:
         super().__init__()
-        self._record, self._at, self._signum, self._fill = record, (at, count), signum, fill
+        self._record, self._at, self._signum, self._fill, self._wait = record, (at, count), signum, fill, wait
         self._here = int(os.environ.get("LOCAL_RANK", 0)) == rank
         self._passed: Counter[str] = Counter()
         torch.save = self._saving(torch.save)
@@ -60,6 +63,7 @@ class Moments(Profiler):
         if not self._here or (moment, self._passed[moment]) != self._at:
             return
         if self._fill is None:
+            time.sleep(self._wait)
             os.kill(os.getpid(), self._signum)
             return
         with suppress(OSError), open(self._fill, "wb", buffering=0) as file:

@@ -50,11 +50,11 @@ class Run:
         """Start or resume it and send a signal at a moment; return the same."""
         if moment.at == MILLISECONDS:
             return self.start(after=moment.count / 1000, rank=moment.rank, signal=signum, **job)
-        return self.start(*_profiler({**moment._asdict(), "signum": int(signum)}), **job)
+        return self.start(*at_moment({**moment._asdict(), "signum": int(signum)}), **job)
 
     def fill_disk(self, moment: Moment, file: Path) -> tuple[list[int], float]:
         """Start or resume it and fill the disk of ``file`` at a moment; return the same."""
-        return self.start(*_profiler({**moment._asdict(), "fill": str(file)}))
+        return self.start(*at_moment({**moment._asdict(), "fill": str(file)}))
 
     def finish(self) -> dict[str, Any]:
         """Start or resume it, let it end, and return its result."""
@@ -65,7 +65,7 @@ class Run:
     def moments(self) -> dict[str, int]:
         """Run it and return how often each moment occurs, and the milliseconds that it takes."""
         record, began = self.folder / "moments.json", time.monotonic()
-        codes, _ = self.start(*_profiler({"record": str(record)}))
+        codes, _ = self.start(*at_moment({"record": str(record)}))
         assert codes == [0] * self.processes, self.log
         return {**json.loads(record.read_text()), MILLISECONDS: int(1000 * (time.monotonic() - began))}
 
@@ -119,6 +119,7 @@ def draw(moments: dict[str, int], chance: random.Random, processes: int = 1) -> 
     return Moment(name, chance.randint(1, moments[name]), chance.randrange(processes))
 
 
-def _profiler(options: dict[str, Any]) -> list[str]:
+def at_moment(options: dict[str, Any]) -> list[str]:
+    """Return the options of a run with a :class:`faults.moments.Moments` of these arguments."""
     given = [f"--trainer.profiler.init_args.{name}={value}" for name, value in options.items()]
     return ["--trainer.profiler=faults.moments.Moments", *given]

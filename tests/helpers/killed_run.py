@@ -1,4 +1,4 @@
-"""Run the command line in processes that are killed at a chosen call or after a time, or get keys on a terminal.
+"""Run the command line in processes that get a signal after a time, or keys on a terminal.
 
 As a script this is a server. It imports the package once, which takes seconds. For each line it reads, it forks a
 process, or several that train together. The line is a JSON object: ``args`` of the command, file ``log`` for its
@@ -13,7 +13,6 @@ import json
 import math
 import os
 import pty
-import pydoc
 import signal
 import socket
 import subprocess
@@ -25,7 +24,6 @@ from typing import Any
 
 import datasets  # noqa: F401  imported now, not in every fork
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from nested_lightning.cli.main import main
@@ -45,25 +43,6 @@ SMALL_RUN = [
     "--seed_everything=3",
     "--ckpt_path=last",
 ]
-
-
-class Kill(Callback):
-    """Kill this process at the ``count``-th call of a function, named by its import path, after ``wait`` seconds."""
-
-    def __init__(self, call: str, count: int, wait: float = 0.0) -> None:
-        owner, _, name = call.rpartition(".")
-        place: Any = pydoc.locate(owner)
-        original = getattr(place, name)
-        self.calls = 0
-
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            self.calls += 1
-            if self.calls == count:
-                time.sleep(wait)
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*args, **kwargs)
-
-        setattr(place, name, counted)
 
 
 class Noise:
