@@ -1,7 +1,3 @@
-import os
-import subprocess
-import sys
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -127,21 +123,16 @@ def train(folder):
     )
 
 
-def test_predict_needs_the_checkpoint_and_the_rows(run, tmp_path):
+def test_predict_needs_the_checkpoint_and_the_rows(run, server, tmp_path):
     x = write_rows(tmp_path / "new.parquet", 700, 2, labelled=False)  # more than a batch
     final = run / "checkpoints" / "final.ckpt"
     command = (
         f"predict --ckpt_path {final} --data.source {tmp_path / 'new.parquet'} --trainer.default_root_dir {tmp_path}"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "nested_lightning", *command.split(), "--trainer.accelerator=cpu"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"700 predictions written to {tmp_path / 'predictions.parquet'}" in done.stdout + done.stderr
+    log = tmp_path / "log"
+    code = server.run([*command.split(), "--trainer.accelerator=cpu"], log, folder=str(tmp_path))
+    assert code == 0, log.read_text()
+    assert f"700 predictions written to {tmp_path / 'predictions.parquet'}" in log.read_text()
     table = pq.read_table(tmp_path / "predictions.parquet")
     assert table.column_names == COLUMNS
     assert not (tmp_path / "checkpoints").exists()

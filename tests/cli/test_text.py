@@ -1,9 +1,6 @@
 """Texts through the command line: trained on labels of uneven depth, answered in a fresh process."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +8,7 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 from helpers.commands import SHORT, refused, run
+from helpers.killed_run import Server
 from helpers.once import made_once
 
 from nested_lightning.data.labelled import load_taxonomy
@@ -76,14 +74,14 @@ def save(name: str, texts: list[str | None]) -> None:
     datasets.Dataset.from_dict({"text": texts}, features=features).to_parquet(name)
 
 
-def test_texts_of_any_kind_are_answered_by_the_checkpoint_alone(checkpoint: Path, tmp_path: Path) -> None:
+def test_texts_of_any_kind_are_answered_by_the_checkpoint_alone(
+    checkpoint: Path, server: Server, tmp_path: Path
+) -> None:
     save("new.parquet", list(TEXTS.values()))
-    command = [sys.executable, "-m", "nested_lightning", "predict", "--ckpt_path", str(checkpoint), "--data.source",
-               "new.parquet", "--trainer.default_root_dir", "answers"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    args = ["--ckpt_path", str(checkpoint), "--data.source", "new.parquet", "--trainer.default_root_dir", "answers"]
+    code = server.run(["predict", *args], tmp_path / "log", folder=str(tmp_path))
+    assert code == 0, (tmp_path / "log").read_text()
+    assert "Traceback" not in (tmp_path / "log").read_text()
     together = answers("answers")
     for name, column in together.items():
         assert len(column) == len(TEXTS), name

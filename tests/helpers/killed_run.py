@@ -2,10 +2,10 @@
 
 As a script this is a server. It imports the package once, which takes seconds. For each line it reads, it forks a
 process, or several that train together. The line is a JSON object: ``args`` of the command, file ``log`` for its
-output, number of ``processes``, ``signal`` to send ``after`` some seconds to the process of a ``rank``, and
-``environment``. The server prints their exit codes (-9 after SIGKILL) and the seconds between the first and the last
-exit. With ``keys`` the command runs on a terminal, and the keys are pressed when the text ``at`` appears. An alarm ends
-a process that hangs.
+output, number of ``processes``, ``signal`` to send ``after`` some seconds to the process of a ``rank``,
+``environment`` and working ``folder``. The server prints their exit codes (-9 after SIGKILL) and the seconds between
+the first and the last exit. With ``keys`` the command runs on a terminal, and the keys are pressed when the text ``at``
+appears. An alarm ends a process that hangs.
 """
 
 import atexit
@@ -68,9 +68,9 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.process.communicate(timeout=60)
 
-    def run(self, args: list[str], log: Path, **terminal: str) -> int:
+    def run(self, args: list[str], log: Path, **more: str) -> int:
         """Run a command in a new process and return its exit code."""
-        return self.run_together(args, log, **terminal)[0][0]
+        return self.run_together(args, log, **more)[0][0]
 
     def run_together(self, args: list[str], log: Path, processes: int = 1, **more: Any) -> tuple[list[int], float]:
         """Run a command in processes that train together; return exit codes and seconds between their exits."""
@@ -165,6 +165,7 @@ def run_and_exit(job: dict[str, Any]) -> None:
     code = 1
     signal.alarm(LIMIT)
     os.environ.update(job.get("environment", {}))
+    os.chdir(job.get("folder", "."))
     try:
         if "keys" not in job:
             with open(job["log"], "a") as log:

@@ -90,9 +90,7 @@ def test_any_texts(cells: list[Any], options: TextOptions) -> bool:
     500,
     drop=st.sampled_from([None, "model", "pre_tokenizer", "normalizer", "added_tokens", "version"]),
     model=st.dictionaries(
-        st.sampled_from(["type", "vocab", "unk_token", "merges"]),
-        st.sampled_from(MODEL_VALUES),
-        max_size=3,
+        st.sampled_from(["type", "vocab", "unk_token", "merges"]), st.sampled_from(MODEL_VALUES), max_size=3
     ),
     post=st.sampled_from([None, 3, {"type": "ByteLevel"}]),
     cut=mostly(st.none(), st.floats(0, 1)),
