@@ -86,7 +86,7 @@ def cell(content: bytes | None, path: str | None = None) -> dict[str, Any]:
     return {"bytes": content, "path": path}
 
 
-WHITE = cell(saved(Image.new("L", (8, 8)), "PNG"))
+BLACK = cell(saved(Image.new("L", (8, 8)), "PNG"))
 
 
 shapes = mostly(st.just((3, 4)), st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -156,7 +156,7 @@ def test_damaged_files(kind: Any, shape: Any, cut: float | None, flips: Any, siz
 def test_headers(width: int, height: int, depth: int, colour: int, content: bytes, alone: bool) -> bool:
     """The header announces a size that the file has no pixels for, or that fits no memory."""
     image = cell(png(width, height, depth, colour, content))
-    images = attempt(read, [image] if alone else [WHITE, image])
+    images = attempt(read, [image] if alone else [BLACK, image])
     if is_rejected(images):
         assert f"row {0 if alone else 1} of split 'train'" in str(images)
         return False
@@ -176,7 +176,7 @@ NO_IMAGES += [b"RIFF\x00\x00\x00\x00WEBPVP8 ", b"\xff\xd8\xff", b"%!PS-Adobe-3.0
 )
 def test_no_images(content: bytes | None, path: str | None, first: bool) -> bool:
     bad = cell(content, path)
-    images = attempt(read, [bad, WHITE] if first else [WHITE, bad])
+    images = attempt(read, [bad, BLACK] if first else [BLACK, bad])
     assert is_rejected(images)
     assert f"row {0 if first else 1} of split 'train'" in str(images)
     return False
