@@ -3,9 +3,9 @@
 As a script this is a server. It imports the package once, which takes seconds. For each line it reads, it forks a
 process, or several that train together. The line is a JSON object: ``args`` of the command, file ``log`` for its
 output, number of ``processes``, ``signal`` to send ``after`` some seconds to the process of a ``rank``,
-``environment`` and working ``folder``. The server prints their exit codes (-9 after SIGKILL) and the seconds between
-the first and the last exit. With ``keys`` the command runs on a terminal, and the keys are pressed when the text ``at``
-appears. An alarm ends a process that hangs.
+``environment``, working ``folder``, and a ``module`` to run instead of the command line. The server prints their exit
+codes (-9 after SIGKILL) and the seconds between the first and the last exit. With ``keys`` the command runs on a
+terminal, and the keys are pressed when the text ``at`` appears. An alarm ends a process that hangs.
 """
 
 import atexit
@@ -13,6 +13,7 @@ import json
 import math
 import os
 import pty
+import runpy
 import signal
 import socket
 import subprocess
@@ -56,8 +57,8 @@ class Server:
     """Starts the script and sends it commands."""
 
     def __enter__(self) -> "Server":
-        tests = str(Path(__file__).parents[1])  # where options find classes such as helpers.killed_run.Noise
-        path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), tests)))
+        folders = Path(__file__).parents[1:3]  # of helpers, which options name, and of benchmarks
+        path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), *map(str, folders))))
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         env.pop("WANDB_SERVICE", None)  # each command starts its own, as outside of tests
         self.process = subprocess.Popen(
@@ -171,7 +172,11 @@ def run_and_exit(job: dict[str, Any]) -> None:
             with open(job["log"], "a") as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
-        main(job["args"])
+        if "module" in job:
+            sys.argv = [job["module"], *job["args"]]
+            runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+        else:
+            main(job["args"])
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
