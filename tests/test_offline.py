@@ -111,11 +111,7 @@ def test_recipes_on_the_real_data_in_a_sandbox(recipe: str, sandbox: list[str], 
     environment = {name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "WANDB_MODE")}
     for arguments in (
         ["fit", f"--config=recipes/{recipe}.yaml", *source, *few, f"--trainer.default_root_dir={tmp_path}"],
-        [
-            "predict",
-            f"--ckpt_path={tmp_path}/checkpoints/final.ckpt",
-            f"--trainer.default_root_dir={tmp_path}/predicted",
-        ],
+        ["predict", f"--ckpt_path={tmp_path}/checkpoints/final.ckpt", f"--trainer.default_root_dir={tmp_path}/new"],
     ):
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr[-2000:]
