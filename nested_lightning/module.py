@@ -11,8 +11,9 @@ from torch.optim import Adam, Optimizer
 
 from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
 from nested_lightning.functional.calibration import log_probabilities
-from nested_lightning.functional.combination import CombinationRule, consistent_path, get_combination
+from nested_lightning.functional.combination import CombinationRule, get_combination
 from nested_lightning.functional.losses import Criterion, inverse_frequency_weights, nested_loss
+from nested_lightning.functional.path import consistent_path
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.metrics.running_mean import RunningMean
 from nested_lightning.models import DenseBottleneck, NestedNetwork

@@ -235,7 +235,7 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):
             run(*command.split(), "--help")
         known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))
-    for benchmark in ("peers/__main__.py", "paper/__main__.py", "figures.py"):
+    for benchmark in ("peers/__main__.py", "paper/__main__.py", "speed/figures.py"):
         known |= set(re.findall(r'"--(\w+)"', (ROOT / "benchmarks" / benchmark).read_text()))
     known |= set(
         ["nnodes", "node", "nproc", "master", "signal", "requeue", "kill", "nodes", "ntasks", "gpus", "open"]

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.paper.evaluation RUN SOURCE``: measure a finished run into ``RUN/evaluation.json``."""
+"""Evaluate a finished run on test samples: ``python -m benchmarks.paper.evaluation RUN SOURCE``."""
 
 import sys
 from pathlib import Path
@@ -22,31 +22,31 @@ PARTS = (CLEAN, *DISTORTIONS)
 
 
 def open_run(folder: Path, source: str) -> tuple[NestedLightningModule, dict[str, Any]]:
-    """Return the calibrated model of a run, and the test loaders of ``source`` by part: clean, and images distorted."""
+    """Return the calibrated model of a run, and loaders of the test samples of ``source``: clean, and distorted."""
     module, data = load_run(folder / "checkpoints" / "final.ckpt", source=source, distortions=DISTORTIONS)
     data.setup("test")
-    parts = PARTS if len(data.input_shape) == 3 else PARTS[:1]  # the loaders of distorted texts are never asked
+    parts = PARTS if len(data.input_shape) == 3 else PARTS[:1]  # the loaders of distorted texts cannot be used
     return module, dict(zip(parts, data.test_dataloader(), strict=False))
 
 
-def all_rows(loader: Any) -> tuple[Tensor, Tensor]:
+def join_batches(loader: Any) -> tuple[Tensor, Tensor]:
     """Return inputs and targets of all batches together."""
     inputs, target = (torch.cat(column) for column in zip(*loader, strict=True))
     return inputs, target
 
 
 def open_uncalibrated(folder: Path) -> NestedLightningModule | None:
-    """Return the model as its last stage ended, None where that was not kept."""
+    """Return the model at the end of its last stage, None if that was not kept."""
     stages = sorted(folder.glob("checkpoints/stage-*.ckpt"))
     return load_run(stages[-1])[0] if stages else None
 
 
 def evaluate(folder: Path, source: str) -> dict[str, Any]:
-    """Return the metrics of a run on the test rows of ``source`` as plain numbers.
+    """Return the metrics of a run on the test samples of ``source`` as plain values.
 
     Returns:
-        ``calibrated`` and ``uncalibrated`` (where it was kept): the metrics by part, keyed as they are logged;
-        ``combinations``: of calibrated answers by rule and part (of runs combined by Eq. 2); ``parameters``.
+        ``calibrated`` and ``uncalibrated`` (if it was kept): the metrics by part, with their log keys;
+        ``combinations``: the calibrated metrics by combination rule and part (for runs that use Eq. 2); ``parameters``.
     """
     module, loaders = open_run(folder, source)
     nested = module.combination is COMBINATIONS["nested"]
@@ -75,7 +75,7 @@ def _embed(module: NestedLightningModule, loader: Any) -> tuple[list[Tensor], Te
 def _measure(
     module: NestedLightningModule, rule: CombinationRule, embeddings: list[Tensor], target: Tensor
 ) -> dict[str, float]:
-    """Return the metrics of heads and temperatures of ``module``; calibration has not changed its embeddings."""
+    """Return the metrics of the heads and temperatures of ``module``; calibration does not change its embeddings."""
     logits = [head.classify(f) for head, f in zip(module.network.heads, embeddings, strict=True)]
     metrics = NestedMetrics(module.taxonomy, threshold=module.threshold)
     metrics.update(rule(module.own_log_probabilities(logits), module.taxonomy), target)

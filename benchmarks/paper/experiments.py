@@ -1,4 +1,4 @@
-"""What is trained: data set, variant and seed, and the options of ``lightning fit`` that say so."""
+"""Experiments: data set, variant and seed, and the options of ``lightning fit`` that they stand for."""
 
 import shlex
 from dataclasses import dataclass
@@ -26,37 +26,32 @@ class Experiment:
     seed: int
 
     def folder(self, runs: Path) -> Path:
-        """Return where the run lies."""
+        """Return the folder of the run."""
         return runs / self.dataset / self.variant / f"seed-{self.seed}"
 
     def options(self, data: str | Path) -> list[str]:
         """Return its options, without seed and folder."""
-        settings = _settings()[self.dataset]
-        texts = [settings["all"], _variant(settings, self.variant)]
+        settings = read_settings(self.dataset)
+        texts = [settings["all"], _variant_options(settings, self.variant)]
         return [part for text in texts for part in shlex.split(text.replace("{data}", str(data)))]
 
     def test_source(self, data: Path) -> str:
-        """Return the source to test on; a run may have been trained where the data lay elsewhere."""
-        return str(_settings()[self.dataset]["test"]).replace("{data}", str(data))
+        """Return the source of the test samples; the data may have been elsewhere when the run was trained."""
+        return str(read_settings(self.dataset)["test"]).replace("{data}", str(data))
 
 
-def name_of(dataset: str) -> str:
-    """Return what the data set is called in titles."""
-    return str(_settings()[dataset]["name"])
+def read_settings(dataset: str) -> Any:
+    """Return what ``experiments.yaml`` says of a data set."""
+    return _settings()[dataset]
 
 
-def budgets(dataset: str) -> dict[str, dict[int, str]]:
+def list_budget_variants(dataset: str) -> dict[str, dict[int, str]]:
     """Return the variants of the label-budget curves, by method and number of fine labels."""
-    settings = _settings()[dataset]["budgets"]
-    return {method: {n: f"{method}_at_{n}" for n in settings["fine"]} for method in settings["methods"]}
+    curve = read_settings(dataset)["budgets"]
+    return {method: {n: f"{method}_at_{n}" for n in curve["fine"]} for method in curve["methods"]}
 
 
-def beside(dataset: str) -> str:
-    """Return which rows all points of the label-budget curves have beside the fine ones."""
-    return str(_settings()[dataset]["budgets"]["beside"])
-
-
-def _variant(settings: dict[str, Any], variant: str) -> str:
+def _variant_options(settings: Any, variant: str) -> str:
     method, at, n = variant.partition("_at_")
     if not at:
         return str(settings["variants"][variant])

@@ -1,45 +1,50 @@
-"""A result as a Markdown table."""
+"""Format a result as a Markdown table."""
 
 import statistics
 from collections.abc import Sequence
 
 from benchmarks.paper.result import Cell, Result
-from benchmarks.paper.verdict import interval, verdict
+from benchmarks.paper.significance import confidence_interval, judge
 
 
-def table(result: Result) -> str:
-    """Return the table: ours, in parentheses the paper's, and the verdict."""
-    differences = result.name.startswith("comparison")
-    lines = ["| | " + " | ".join(result.columns) + " |", "|---|" + "---|" * len(result.columns)]
-    for row in result.rows:
-        cells = ["-" if c is None else _difference(c) if differences else _figures(c, result) for c in row.cells]
-        lines.append(f"| {row.label} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def format_table(result: Result) -> str:
+    """Return the table: our values, and in parentheses the paper's with the verdict on ours."""
+    compares = result.name.startswith("comparison")  # its cells are differences
+    rows = [
+        [row.label, *("-" if c is None else _difference(c) if compares else _values(c, result) for c in row.cells)]
+        for row in result.rows
+    ]
+    return format_rows(["", *result.columns], rows)
 
 
-def mean(values: Sequence[float]) -> str:
-    """Return the mean, with the standard deviation where there are several values."""
-    whole = all(float(value).is_integer() and value > 100 for value in values)
-    if whole:
+def format_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table of texts."""
+    lines = [" ".join(["|", *(f"{cell} |".lstrip() for cell in line)]) for line in (headings, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(headings), *lines[1:]])
+
+
+def format_mean(values: Sequence[float]) -> str:
+    """Return the mean, with the standard deviation if there are several values."""
+    if all(float(value).is_integer() and value > 100 for value in values):
         return f"{statistics.mean(values):,.0f}"
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{spread}"
 
 
-def _figures(cell: Cell, result: Result) -> str:
-    ours = " / ".join(mean(values) for values in (cell.accuracy, cell.confidence) if values)
+def format_difference(values: Sequence[float]) -> str:
+    """Return a mean of paired differences with its 95 % interval, in bold if that excludes 0."""
+    middle, half = confidence_interval(values)
+    text = f"{middle:+.1f}" + (f" ± {half:.1f}" if len(values) > 1 else "")
+    return f"**{text}**" if abs(middle) > half else text
+
+
+def _values(cell: Cell, result: Result) -> str:
+    ours = " / ".join(format_mean(values) for values in (cell.accuracy, cell.confidence) if values)
     if not cell.paper:
         return ours
-    paper = "/".join(f"{figure:,.0f}" if figure > 100 else f"{figure:.1f}" for figure in cell.paper)
-    return f"{ours} (paper {paper}: {verdict(cell, result.least_spread)})"
+    paper = "/".join(f"{value:,.0f}" if value > 100 else f"{value:.1f}" for value in cell.paper)
+    return f"{ours} (paper {paper}: {judge(cell, result.least_spread)})"
 
 
 def _difference(cell: Cell) -> str:
-    return " / ".join(difference(values) for values in (cell.accuracy, cell.confidence))
-
-
-def difference(values: Sequence[float]) -> str:
-    """Return a mean of paired differences with its 95 % interval, in bold where that leaves out 0."""
-    middle, half = interval(values)
-    text = f"{middle:+.1f}" + (f" ± {half:.1f}" if len(values) > 1 else "")
-    return f"**{text}**" if abs(middle) > half else text
+    return " / ".join(format_difference(values) for values in (cell.accuracy, cell.confidence))

@@ -1,7 +1,6 @@
-"""Mutual information of two samples, estimated by a network (MINE, Belghazi et al. 2018; Eq. 3-5, E.3)."""
+"""Estimate the mutual information of two samples with a network (MINE, Belghazi et al. 2018; Eq. 3-5, E.3)."""
 
 import math
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,15 +10,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from nested_lightning.errors import ConfigurationError, DataError
 
 _DECAY = 0.99  # of both moving averages
-_PARTNERS = 16  # with which each held-out row is paired anew
+_PARTNERS = 16  # new pairs per held-out row
 
 
 class InformationEstimate(NamedTuple):
-    """What :func:`mutual_information` gives.
+    """The result of :func:`estimate_information`.
 
     Attributes:
         nats: the estimate at the end of training.
-        steps: after which steps there are estimates.
+        steps: the training steps after which there are estimates.
         history: the estimates after these steps, in nats.
     """
 
@@ -28,7 +27,7 @@ class InformationEstimate(NamedTuple):
     history: list[float]
 
 
-def mutual_information(
+def estimate_information(
     x: Tensor,
     z: Tensor,
     steps: int = 3000,
@@ -40,101 +39,89 @@ def mutual_information(
 ) -> InformationEstimate:
     """Estimate I(X, Z) from pairs of samples by the bound of Donsker and Varadhan (Eq. 4, 5).
 
-    A network T of two hidden layers learns to tell pairs that belong together from pairs drawn anew, on half of the
-    rows, chosen at random. All estimates are the bound ``mean T(pairs) - log mean exp T(new pairs)`` on the other half,
-    which T has not learned from: what it knows by heart adds nothing, and too few steps, rows or units give a lower
-    figure. T's weights are a moving average over about 100 steps, and so is the mean of exp T by which its gradient is
-    divided: that of a single batch would be biased. Sampling leaves an error that shrinks with the root of the rows and
-    grows fast with the information itself; beyond some 6 nats no estimate of this kind can be trusted.
+    A network T with two hidden layers learns to distinguish true pairs from new pairs drawn at random, on a random half
+    of the rows. All estimates are the bound ``mean T(pairs) - log mean exp T(new pairs)`` on the other half, so
+    overfitting adds nothing; too few steps, rows or units lower the estimate. T's weights are a moving average over
+    about 100 steps, and so is the mean of exp T that divides its gradient: that of a single batch would be biased. The
+    sampling error shrinks with the root of the number of rows and grows fast with the information; above about 6 nats
+    no estimate of this kind is reliable.
 
     Args:
-        x: ``[N, d1]``, any floating or integer dtype; row i belongs to row i of ``z``. The scale of a column does not
-            matter.
+        x: ``[N, d1]``, any floating or integer dtype; row i is paired with row i of ``z``. Columns are standardised.
         z: ``[N, d2]``.
-        steps: of Adam.
+        steps: steps of Adam.
         batch_size: pairs of each kind per step.
         hidden: units of each hidden layer.
         learning_rate: of Adam.
-        every: steps from one estimate of the history to the next; the last step has one, too.
-        seed: of the halves, the weights and the batches. torch's global random numbers are left alone.
+        every: steps between two estimates of the history, which ends with the last step.
+        seed: of the halves, the weights and the batches. torch's global random state does not change.
 
     Returns:
-        The estimate in nats, computed on the CPU in float32; around 0 for independent samples, also below it.
+        The estimate in nats, computed on the CPU in float32; around 0 for independent samples, possibly below it.
 
     Raises:
-        DataError: x and z are not matrices with a row per sample and a number in every place, or have less than 4 rows.
+        DataError: x and z are not finite matrices with the same number of at least 4 rows.
         ConfigurationError: an argument is not positive.
 
     Example:
         >>> x = torch.randn(2000, 1, generator=torch.Generator().manual_seed(0))
-        >>> mutual_information(x, x.sign(), steps=300).nats > 0.8 * math.log(2)
+        >>> estimate_information(x, x.sign(), steps=300).nats > 0.8 * math.log(2)
         True
     """
     _check(x, z, steps=steps, batch_size=batch_size, hidden=hidden, learning_rate=learning_rate, every=every)
     generator = torch.Generator().manual_seed(seed)
     learned, held_out = torch.randperm(len(x), generator=generator).tensor_split(2)
-    x, z = (_standardised(sample.detach().cpu().double(), learned) for sample in (x, z))
+    x, z = (_standardise(sample.detach().cpu().double(), learned) for sample in (x, z))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = [nn.Linear(x.shape[1] + z.shape[1], hidden), nn.ELU(), nn.Linear(hidden, hidden), nn.ELU()]
         network = nn.Sequential(*layers, nn.Linear(hidden, 1))
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(_DECAY))
     shifts = torch.randint(1, len(held_out), (_PARTNERS,), generator=generator).tolist()
-    at, history = [], []
-    for step in _trained(network, averaged, x[learned], z[learned], steps, batch_size, learning_rate, generator):
+    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    log_average, at, history = torch.zeros(1), [], []
+    for step in range(1, steps + 1):
+        rows, partners = learned[torch.randint(len(learned), (2, batch_size), generator=generator)]
+        optimizer.zero_grad()
+        log_average = _backward(network, x[rows], z[rows], z[partners], log_average)
+        optimizer.step()
+        averaged.update_parameters(network)
         if step % every == 0 or step == steps:
             at.append(step)
             history.append(_bound(averaged, x[held_out], z[held_out], shifts))
     return InformationEstimate(history[-1], at, history)
 
 
-def _trained(
-    network: nn.Module,
-    averaged: AveragedModel,
-    x: Tensor,
-    z: Tensor,
-    steps: int,
-    batch_size: int,
-    learning_rate: float,
-    generator: torch.Generator,
-) -> Iterator[int]:
-    """Train the network, and its average; give the number of each step when it is done."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    log_average = torch.zeros(1)
-    for step in range(1, steps + 1):
-        rows, partners = torch.randint(len(x), (2, batch_size), generator=generator)
-        with torch.enable_grad():
-            joint = network(torch.cat([x[rows], z[rows]], dim=1)).mean()
-            log_mean = network(torch.cat([x[rows], z[partners]], dim=1)).logsumexp(0) - math.log(batch_size)
-            log_average = torch.logaddexp(log_average + math.log(_DECAY), log_mean.detach() + math.log(1 - _DECAY))
-            optimizer.zero_grad()
-            # Its gradient is that of the bound with the moving average in the denominator.
-            ((log_mean - log_average).exp() - joint).backward()
-        optimizer.step()
-        averaged.update_parameters(network)
-        yield step
-
-
 def _check(x: Tensor, z: Tensor, **positive: float) -> None:
     if x.ndim != 2 or z.ndim != 2 or len(x) != len(z) or len(x) < 4:
         raise DataError(
-            "mutual information needs two matrices [N, d] with the same N of at least 4 rows; got "
-            f"{list(x.shape)} and {list(z.shape)}: flatten maps, and give a row of each per sample"
+            "mutual information needs two matrices [N, d] with the same number of at least 4 rows; got "
+            f"{list(x.shape)} and {list(z.shape)}: flatten maps, and give one row per sample"
         )
     if not (x.isfinite().all() and z.isfinite().all()):
-        raise DataError("the samples hold NaN or infinite values: leave their rows out of both")
+        raise DataError("the samples contain NaN or infinite values: remove these rows from both")
     for name, value in positive.items():
         if value <= 0:
-            raise ConfigurationError(f"mutual_information: {name} must be positive, got {value}")
+            raise ConfigurationError(f"estimate_information: {name} must be positive, got {value}")
 
 
-def _standardised(sample: Tensor, rows: Tensor) -> Tensor:
+@torch.enable_grad()
+def _backward(network: nn.Module, x: Tensor, z: Tensor, other_z: Tensor, log_average: Tensor) -> Tensor:
+    """Compute the gradient of the bound with a moving average in the denominator; return the log of that average."""
+    joint = network(torch.cat([x, z], dim=1)).mean()
+    log_mean = network(torch.cat([x, other_z], dim=1)).logsumexp(0) - math.log(len(x))
+    log_average = torch.logaddexp(log_average + math.log(_DECAY), log_mean.detach() + math.log(1 - _DECAY))
+    ((log_mean - log_average).exp() - joint).backward()
+    return log_average
+
+
+def _standardise(sample: Tensor, rows: Tensor) -> Tensor:
     std, mean = torch.std_mean(sample[rows], dim=0)
     return ((sample - mean) / torch.where(std > 0, std, 1)).float()
 
 
 @torch.no_grad()
-def _bound(network: nn.Module, x: Tensor, z: Tensor, shifts: Sequence[int]) -> float:
+def _bound(network: nn.Module, x: Tensor, z: Tensor, shifts: list[int]) -> float:
     joint = network(torch.cat([x, z], dim=1)).mean()
     new = torch.cat([network(torch.cat([x, z.roll(shift, 0)], dim=1)) for shift in shifts])
     return float(joint - (new.logsumexp(0) - math.log(len(new))))

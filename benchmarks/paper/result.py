@@ -1,4 +1,4 @@
-"""What a command finds, as it is written to JSON: figures of every seed beside the paper's."""
+"""The result of a command as it is written to JSON: the values of every seed beside the paper's."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -7,12 +7,12 @@ from typing import Any
 
 @dataclass
 class Cell:
-    """One cell: the figures of every seed in percent, the paper's beside them.
+    """One cell: the values of every seed in percent, and the paper's.
 
     Attributes:
-        accuracy: one figure per seed.
-        confidence: as ``accuracy``; empty where the table has none.
-        paper: accuracy, or accuracy and confidence; empty where the paper has none.
+        accuracy: one value per seed.
+        confidence: as ``accuracy``; empty if the table has none.
+        paper: accuracy, or accuracy and confidence; empty if the paper has none.
     """
 
     accuracy: list[float]
@@ -22,36 +22,36 @@ class Cell:
 
 @dataclass
 class Row:
-    """One row of a table; a cell is None where there is nothing to run."""
+    """One row of a table; a cell is None if there is nothing to run."""
 
     label: str
-    cells: list[Cell | None]
+    cells: Sequence[Cell | None]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Result:
-    """A table.
+    """A table, a figure, or both.
 
     Attributes:
-        name: of the command.
+        name: of the command; set by it, as are ``seeds``, ``runs`` and ``versions``.
         title: of the table.
         seeds: of the runs.
         columns: headings of the cells.
         rows: the rows.
-        runs: per variant the options, and of every seed the wall time in seconds (None: resumed) and the device.
-        versions: of the packages that trained, by variant where they differ.
+        runs: per variant the options, and for every seed the wall time in seconds (None: resumed) and the device.
+        versions: of the packages used in training, comma-separated if they differ.
         notes: what a reader must know.
-        values: further figures, by names of their own.
-        pictures: matplotlib figures by name; in JSON their names alone.
-        least_spread: the spread that the paper's figures have at least, in the unit of the cells. The paper gives one
+        values: further values, by name.
+        pictures: matplotlib figures by name; in JSON only their names.
+        least_spread: the least spread assumed for the paper's values, in the unit of the cells. The paper gives one
             bound for its standard deviations, 0.5 points in Table 1.
     """
 
-    name: str
+    name: str = ""
     title: str
-    seeds: list[int]
-    columns: list[str]
-    rows: list[Row]
+    seeds: list[int] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     runs: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -60,16 +60,16 @@ class Result:
     least_spread: float = 0.5
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the result as plain values."""
         return {**asdict(replace(self, pictures={})), "pictures": list(self.pictures)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Result":
-        """Return the result that :meth:`to_dict` gave, without the pictures themselves."""
+        """Return the result that :meth:`to_dict` was called on, without the pictures themselves."""
         rows = [Row(row["label"], [None if c is None else Cell(**c) for c in row["cells"]]) for row in values["rows"]]
         return cls(**{**values, "rows": rows, "pictures": dict.fromkeys(values["pictures"])})
 
 
-def percent(values: Sequence[float]) -> list[float]:
+def percent(shares: Sequence[float]) -> list[float]:
     """Return shares as percent, rounded to two decimals."""
-    return [round(100 * value, 2) for value in values]
+    return [round(100 * share, 2) for share in shares]

@@ -1,4 +1,4 @@
-"""Train and measure what is missing, several runs at a time, with the remaining time."""
+"""Train and evaluate the runs that are missing, several at a time, and show the remaining time."""
 
 import json
 import os
@@ -18,11 +18,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.paper.experiments import Experiment
 from nested_lightning.errors import NestedLightningError
+from nested_lightning.utils.files import replacing
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where things are.
+    """The folders of data and runs.
 
     Attributes:
         data: folder of the data sets.
@@ -32,60 +33,52 @@ class Workspace:
 
     data: Path
     runs: Path
-    jobs: int
+    jobs: int = 1
 
 
 class RunError(NestedLightningError):
-    """A run failed, or was made with other settings."""
+    """A run failed, or was trained with other options."""
 
 
-def versions() -> dict[str, str]:
-    """Return the versions that figures may depend on."""
+def read_versions() -> dict[str, str]:
+    """Return the versions that results may depend on."""
     names = ("torch", "lightning", "torchmetrics", "numpy", "scikit-learn")
     return {"python": sys.version.split()[0], **{name: version(name) for name in names}}
 
 
-def device() -> str:
-    """Return what trains: the recipes take a GPU where there is one."""
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-
-
 def complete(experiments: Iterable[Experiment], workspace: Workspace, measured: bool = True) -> None:
-    """Train and measure the experiments that are not finished; runs under way go on from their last checkpoint.
+    """Train and evaluate the experiments that are not finished; interrupted runs resume from their last checkpoint.
 
     Args:
         experiments: what is needed.
-        workspace: where things are.
+        workspace: the folders.
         measured: whether their ``evaluation.json`` is needed.
 
     Raises:
-        RunError: a run failed, or a finished one has other settings than ``experiments.yaml``.
+        RunError: a run failed, or a finished one has other options than ``experiments.yaml``.
     """
     todo = [e for e in dict.fromkeys(experiments) if not is_complete(e, workspace, measured)]
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("remaining"), TimeRemainingColumn())
-    progress = Progress(
-        TextColumn("{task.description}"), *columns, console=Console(stderr=True), speed_estimate_period=1e5
-    )
+    console = Console(stderr=True)
+    progress = Progress(TextColumn("{task.description}"), *columns, console=console, speed_estimate_period=1e5)
     with progress, ThreadPoolExecutor(workspace.jobs) as pool:
         bar = progress.add_task("runs", total=len(todo))
-        futures = {pool.submit(_complete, experiment, workspace, measured): experiment for experiment in todo}
+        futures = {pool.submit(_complete, e, workspace, measured): e for e in todo}
         try:
             for future in as_completed(futures):
                 future.result()
-                experiment = futures[future]
-                progress.update(
-                    bar, advance=1, description=f"{experiment.dataset} {experiment.variant} {experiment.seed}"
-                )
+                done = futures[future]
+                progress.update(bar, advance=1, description=f"{done.dataset} {done.variant} {done.seed}")
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def is_complete(experiment: Experiment, workspace: Workspace, measured: bool = True) -> bool:
-    """Return whether the run is trained, and measured where it must be.
+    """Return whether the run is trained, and evaluated if it must be.
 
     Raises:
-        RunError: it was trained with other settings.
+        RunError: it was trained with other options.
     """
     folder = experiment.folder(workspace.runs)
     if not (folder / "run.json").exists():
@@ -93,23 +86,21 @@ def is_complete(experiment: Experiment, workspace: Workspace, measured: bool = T
     trained, wanted = read(folder / "run.json")["options"], experiment.options("{data}")
     if trained != wanted:
         raise RunError(
-            f"{folder} was trained with the options {' '.join(trained)}, and experiments.yaml now has "
-            f"{' '.join(wanted)}: move that folder away to train it anew"
+            f"{folder} was trained with the options {' '.join(trained)}, but experiments.yaml has {' '.join(wanted)}: "
+            "move that folder away to train the run again"
         )
     return not measured or (folder / "evaluation.json").exists()
 
 
 def read(path: Path) -> Any:
-    """Return what a JSON file holds."""
+    """Return the content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write(path: Path, value: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    """Write a JSON file atomically."""
+    with replacing(path) as beside:
+        Path(beside).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 
 
 def _complete(experiment: Experiment, workspace: Workspace, measured: bool) -> None:
@@ -122,10 +113,11 @@ def _complete(experiment: Experiment, workspace: Workspace, measured: bool) -> N
         fit += ["--trainer.callbacks+", "nested_lightning.callbacks.StageWeights"]
         fit += ["--seed_everything", str(experiment.seed), "--trainer.default_root_dir", str(folder)]
         _call([*fit, "--ckpt_path", "last"], folder)
-        # A resumed run has no wall time of its own.
-        seconds = None if resumed else round(time.perf_counter() - start)
-        made = {"options": experiment.options("{data}"), "seconds": seconds, "device": device(), "versions": versions()}
-        write(folder / "run.json", made)
+        seconds = None if resumed else round(time.perf_counter() - start)  # a resumed run has not measured its time
+        # The recipes use a GPU if there is one.
+        device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+        made = {"options": experiment.options("{data}"), "seconds": seconds, "device": device}
+        write(folder / "run.json", {**made, "versions": read_versions()})
     if measured:
         _call(["benchmarks.paper.evaluation", str(folder), experiment.test_source(workspace.data)], folder)
 

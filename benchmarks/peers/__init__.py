@@ -1,6 +1,6 @@
-r"""What one would do instead: other methods on the same rows of text, and runs of this package beside them.
+r"""Other methods on the same texts, and runs of this package in the same table.
 
-Run from the root of the repository; the extra ``dev`` brings what it needs.
+Run from the root of the repository; the extra ``benchmarks`` installs what it needs.
 
 Example:
     python -m benchmarks.peers --source "[DIR1,DIR2]" --label_columns "[l1,l2,l3]" --test_source DIR1 \

@@ -23,7 +23,7 @@ def write_drawings(
         drawings: names, and the functions that draw.
         within: put before each name, such as ``"uncalibrated/"``.
     """
-    from nested_lightning.figures.png import rendered, write_png
+    from nested_lightning.figures.style import rendered, write_png
 
     for name, drawing in drawings:
         key = f"figures/{within}{name}"

@@ -8,15 +8,20 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nested_lightning.figures.confidence import confidence_histogram
-from nested_lightning.figures.depth import depth_chart
-from nested_lightning.figures.distortion import distortion_curves
-from nested_lightning.figures.level_confusion import confusion_by_taxonomy
-from nested_lightning.figures.reliability import reliability_diagram
-from nested_lightning.figures.risk_coverage import risk_coverage_diagram
-from nested_lightning.figures.samples import Sample, samples_sheet
+from nested_lightning.figures import (
+    Sample,
+    accuracy_timeline,
+    confidence_histogram,
+    confusion_by_taxonomy,
+    depth_chart,
+    distortion_curves,
+    loss_timeline,
+    reliability_diagram,
+    risk_coverage_diagram,
+    samples_sheet,
+)
 from nested_lightning.figures.style import COLOURS, SMALL, Drawn, panels, plain, share_legend
-from nested_lightning.figures.timeline import Epochs, accuracy_timeline, loss_timeline
+from nested_lightning.figures.timeline import Epochs
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.metrics.predictions import Answers
 from nested_lightning.taxonomy import Taxonomy

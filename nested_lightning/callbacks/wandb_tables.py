@@ -52,7 +52,7 @@ def samples_table(samples: "Sequence[Sample]", levels: Sequence[str]) -> "wandb.
     rows = []
     for sample in samples:
         seen = wandb.Image(sample.input) if isinstance(sample.input, np.ndarray) else sample.input
-        pairs = [value for pair in zip(sample.answer, sample.confidence, strict=True) for value in pair]
+        pairs = [value for pair in zip(sample.prediction, sample.confidence, strict=True) for value in pair]
         label = "/".join(name for name in sample.truth if name is not None)
-        rows.append([sample.row, seen, label, *pairs, sample.depth, sample.depth == 0, False in sample.right])
+        rows.append([sample.row, seen, label, *pairs, sample.depth, sample.depth == 0, False in sample.correct])
     return wandb.Table(columns, rows)

@@ -1,6 +1,6 @@
 """A taxonomy found in the confusions of a shallow classifier (Sec. D)."""
 
-from nested_lightning.discovery.affinity import normalised, off_diagonal_masses
+from nested_lightning.discovery.affinity import off_diagonal_masses
 from nested_lightning.discovery.confusion import confusion
 from nested_lightning.discovery.discover import Discovery, discover, level_names
 from nested_lightning.discovery.rows import labelled_rows
@@ -11,6 +11,5 @@ __all__ = [
     "discover",
     "labelled_rows",
     "level_names",
-    "normalised",
     "off_diagonal_masses",
 ]

@@ -5,23 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from nested_lightning.errors import DataError, TaxonomyError
+from nested_lightning.functional.reliability import normalised
 from nested_lightning.taxonomy import Taxonomy
-
-
-def normalised(matrix: np.ndarray) -> np.ndarray:
-    """Return counts ``[n, n]`` as shares of their row, float64; a row without counts stays 0.
-
-    Raises:
-        DataError: the matrix is not square with at least two classes, or has a negative or non-finite entry.
-    """
-    counts = np.asarray(matrix, dtype=np.float64)
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
-        raise DataError(f"expected a square confusion matrix of at least 2 classes, came shape {counts.shape}")
-    if not np.isfinite(counts).all() or (counts < 0).any():
-        raise DataError("expected counts or shares in the confusion matrix, came a negative or non-finite entry")
-    totals = counts.sum(1, keepdims=True)
-    shares: np.ndarray = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
-    return shares
 
 
 def affinity(matrix: np.ndarray) -> np.ndarray:

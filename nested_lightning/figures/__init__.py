@@ -1,12 +1,9 @@
-"""Figures of what a model answers: one function each, which draws on given axes and returns ``(fig, ax)``."""
+"""Figures of a model's predictions: every function draws on given axes or new ones and returns ``(fig, ax)``."""
 
-from nested_lightning.figures.confidence import confidence_histogram
-from nested_lightning.figures.confusion import plot_confusion
+from nested_lightning.figures.confidence import confidence_histogram, reliability_diagram, risk_coverage_diagram
+from nested_lightning.figures.confusion import confusion_by_taxonomy, plot_confusion
 from nested_lightning.figures.depth import depth_chart
 from nested_lightning.figures.distortion import distortion_curves
-from nested_lightning.figures.level_confusion import confusion_by_taxonomy
-from nested_lightning.figures.reliability import reliability_diagram
-from nested_lightning.figures.risk_coverage import risk_coverage_diagram
 from nested_lightning.figures.samples import Sample, samples_sheet
 from nested_lightning.figures.timeline import accuracy_timeline, loss_timeline
 

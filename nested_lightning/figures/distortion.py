@@ -16,31 +16,28 @@ def distortion_curves(
     label: str = "",
     colour: str = BLUE,
 ) -> Drawn:
-    """Draw the accuracy (solid) and the mean confidence (dashed) on rows under each distortion.
+    """Draw accuracy (solid) and mean confidence (dashed) under each distortion.
 
-    Confidence above accuracy is overconfidence; of a run alone what is between them is shaded. Called again with the
-    same axes it adds another run.
+    Confidence above accuracy is overconfidence; for a single run the area between them is shaded. Further calls with
+    the same axes add other runs.
 
     Args:
-        names: of the distortions, that of the rows as they are among them.
+        names: of the distortions, the undistorted samples among them.
         accuracy: a share per distortion.
         confidence: a share per distortion.
         strengths: a place on the axis per distortion; None: side by side in their order.
-        ax: axes to draw on; None: those of a new figure.
+        ax: axes to draw on; default: new ones.
         label: of the run, where there are several.
         colour: of the run.
-
-    Returns:
-        ``(fig, ax)``.
     """
     ax = new_axes() if ax is None else ax
     places = list(range(len(names))) if strengths is None else list(strengths)
-    right, sure = ([100 * share for share in shares] for shares in (accuracy, confidence))
-    for values, line, marker, what in ((right, "-", "o", "accuracy"), (sure, "--", "D", "confidence")):
+    correct, confident = ([100 * share for share in shares] for shares in (accuracy, confidence))
+    for values, line, marker, what in ((correct, "-", "o", "accuracy"), (confident, "--", "D", "confidence")):
         text = f"{plain(label)}: {what}" if label else what
         ax.plot(places, values, line, color=colour, marker=marker, markersize=4, label=text)
     if not label:
-        ax.fill_between(places, right, sure, color=colour, alpha=0.1, linewidth=0)
+        ax.fill_between(places, correct, confident, color=colour, alpha=0.1, linewidth=0)
     describe(ax, "distortion" if strengths is None else "strength of the distortion", "accuracy, confidence, %")
     if strengths is None:
         ax.set_xticks(places, [plain(name, 24) for name in names], rotation=30, ha="right", fontsize=SMALL)

@@ -1,4 +1,4 @@
-"""A sheet of samples: what came in, what it is, and what was answered at each level."""
+"""A sheet of samples: their inputs, their labels, and the predictions at each level."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,59 +10,54 @@ from matplotlib.axes import Axes
 
 from nested_lightning.figures.style import BLUE, GREY, ORANGE, SMALL, Drawn, new_axes, plain
 
-_SIGNS = {"right": ("✓", BLUE), "wrong": ("✗", ORANGE), "label not known": ("·", GREY), "withheld": ("?", GREY)}
-_TINT = 0.35
-_NAME = 24
-_WIDTH, _LABEL, _ANSWER, _BAR = 9.5, 3.0, 6.2, 2.7  # inches
-_TEXT = 52  # characters of a line
+_SIGNS = {"correct": ("✓", BLUE), "incorrect": ("✗", ORANGE), "label not known": ("·", GREY), "withheld": ("?", GREY)}
+_NAME, _TEXT = 24, 52  # characters of a name, and of a line of text
+_WIDTH, _LABEL, _PREDICTION, _BAR = 9.5, 3.0, 6.2, 2.7  # inches
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One row with its answers, level by level, coarse to fine.
+    """A sample with its predictions, level by level, coarse to fine.
 
     Attributes:
         row: its number, or -1.
         input: ``uint8[H, W]`` or ``uint8[H, W, 3]``, a text, or None where it cannot be shown.
         truth: names of its labels; None where not known.
-        answer: names of the classes of its path, uncut.
-        right: whether they are right; None where the label is not known.
+        prediction: names of the classes of its path, uncut.
+        correct: whether they are; None where the label is not known.
         confidence: of each of them, from 0 to 1.
-        depth: how many levels are answered; the others are withheld.
+        depth: how many levels are predicted; the others are withheld.
     """
 
     row: int
     input: np.ndarray | str | None
     truth: Sequence[str | None]
-    answer: Sequence[str]
-    right: Sequence[bool | None]
+    prediction: Sequence[str]
+    correct: Sequence[bool | None]
     confidence: Sequence[float]
     depth: int
 
     def verdict(self, level: int) -> str:
-        """Return ``right``, ``wrong``, ``label not known`` or ``withheld``."""
+        """Return ``correct``, ``incorrect``, ``label not known`` or ``withheld``."""
         if level >= self.depth:
             return "withheld"
-        return {True: "right", False: "wrong", None: "label not known"}[self.right[level]]
+        return {True: "correct", False: "incorrect", None: "label not known"}[self.correct[level]]
 
 
 def samples_sheet(samples: Sequence[Sample], levels: Sequence[str], ax: Axes | None = None) -> Drawn:
-    """Draw one sample below the other: its input, its labels, and the answers as bars as long as their confidence.
+    """Draw the samples one below the other: input, labels, and predictions as bars as long as their confidence.
 
     Args:
         samples: in the order of the sheet.
         levels: names, coarse to fine.
-        ax: axes to draw on; None: those of a new figure, as high as needed.
-
-    Returns:
-        ``(fig, ax)``.
+        ax: axes to draw on; default: new ones, as high as needed.
     """
     lines = max(4, len(levels)) + 1  # of text per sample, and a gap
     height = lines * len(samples) + 2
     ax = new_axes(9.5, 0.17 * height) if ax is None else ax
     ax.set(xlim=(0, _WIDTH), ylim=(height - 1, -1))
     ax.set_axis_off()
-    for x, heading in ((0, "input"), (_LABEL, "label"), (_ANSWER, "answer and its confidence")):
+    for x, heading in ((0, "input"), (_LABEL, "label"), (_PREDICTION, "prediction and its confidence")):
         ax.text(x, -0.6, heading, fontsize=SMALL + 1, fontweight="bold", va="center")
     for place, sample in enumerate(samples):
         _draw_input(ax, sample, place * lines, lines - 1)
@@ -91,6 +86,6 @@ def _draw_level(ax: Axes, sample: Sample, level: int, name: str, y: float) -> No
     sign, colour = _SIGNS[verdict]
     text: dict[str, Any] = {"fontsize": SMALL, "va": "center", "color": GREY if verdict == "withheld" else "black"}
     ax.text(_LABEL, y, f"{name}: {plain(sample.truth[level] or 'not known', _NAME)}", fontsize=SMALL, va="center")
-    ax.barh(y, _BAR * sample.confidence[level], left=_ANSWER, height=0.86, color=colour, alpha=_TINT)
-    ax.text(_ANSWER + 0.05, y, f"{sign} {plain(sample.answer[level], _NAME)}", **text)
+    ax.barh(y, _BAR * sample.confidence[level], left=_PREDICTION, height=0.86, color=colour, alpha=0.35)
+    ax.text(_PREDICTION + 0.05, y, f"{sign} {plain(sample.prediction[level], _NAME)}", **text)
     ax.text(_WIDTH, y, f"{100 * sample.confidence[level]:.1f} %", ha="right", **text)

@@ -1,4 +1,4 @@
-"""Plain functions of tensors: losses, calibration, combination, and what metrics and figures are made of."""
+"""Functions of tensors: losses, calibration, combination, paths, reliability, selective prediction."""
 
 from nested_lightning.functional.losses import inverse_frequency_weights, marginal_loss, nested_loss
 

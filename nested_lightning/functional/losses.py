@@ -1,4 +1,4 @@
-"""Losses of several levels at once: a masked, weighted sum of cross-entropies (Sec. 4.3 and 5), and a rival."""
+"""Losses over several levels: a masked, weighted sum of cross-entropies (Sec. 4.3 and 5), and a marginal likelihood."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,21 +19,20 @@ def nested_loss(
 ) -> Tensor:
     """Return the weighted sum of the levels' cross-entropies, divided by the batch size.
 
-    This is ``1/B * sum_j sum_i alpha_i * known_ij * CE_ij``: the batch loss of Sec. 5 ("Training with nested
-    data") per sample. Where every row is known at every given level it equals the stage loss of Sec. 4.3.
+    This is ``1/B * sum_j sum_i alpha_i * known_ij * CE_ij``: the batch loss of Sec. 5 ("Training with nested data") per
+    sample. Where every sample is known at every given level it equals the stage loss of Sec. 4.3.
 
-    Dividing by the batch size, not by the number of known labels, makes a level weigh in a batch what its
-    labels weigh in the data; ``weights`` then corrects for rare levels. A level without a known label adds
-    an exact 0 with zero gradients, so its parameters still take part in the backward pass (which
-    DistributedDataParallel needs).
+    Dividing by the batch size, not by the number of known labels, gives a level the weight in a batch that its labels
+    have in the data; ``weights`` then corrects for rare levels. A level without a known label adds an exact 0 with zero
+    gradients, so its parameters still take part in the backward pass, as DistributedDataParallel requires.
 
     Args:
-        logits: per level, coarse to fine, ``[B, K_i + 1]``; the last column is the rejection logit, which
-            may be ``-inf``. Fewer levels than ``target`` has: the finer ones are ignored.
+        logits: per level, coarse to fine, ``[B, K_i + 1]``; the last column is the rejection logit, which may be
+            ``-inf``. With fewer levels than ``target`` has, the finer ones are ignored.
         target: ``LongTensor[B, n_levels]``, -1 = not known at this level.
         weights: alpha_i, ``[n]`` with at least ``len(logits)`` entries; ``None`` = 1 for every level.
-        label_smoothing: in [0, 1), the part of a label that is spread evenly over the level's real classes
-            (Szegedy et al. 2016).
+        label_smoothing: in [0, 1), the part of a label that is spread evenly over the level's real classes (Szegedy et
+            al. 2016).
 
     Returns:
         A differentiable scalar, in nats; 0 for an empty batch.
@@ -52,30 +51,16 @@ def nested_loss(
         return losses.sum()
     if weights.numel() < len(losses):
         raise ConfigurationError(
-            f"the loss has {weights.numel()} weights, but logits of {len(losses)} levels came: "
-            "give one weight per level"
+            f"the loss has {weights.numel()} weights, but got logits of {len(losses)} levels: give one weight per level"
         )
     return (losses * weights[: len(losses)].to(losses)).sum()
 
 
 def level_losses(logits: Sequence[Tensor], target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Return the terms of :func:`nested_loss` before weighting, one per level.
-
-    Args:
-        logits: as in :func:`nested_loss`.
-        target: as in :func:`nested_loss`.
-        label_smoothing: as in :func:`nested_loss`.
+    """Return the terms of :func:`nested_loss` before weighting, one per level; arguments and errors as there.
 
     Returns:
-        ``[len(logits)]``: the cross-entropies of the level's known rows, summed and divided by the batch
-        size ``B``.
-
-    Raises:
-        DataError: ``target`` does not fit the logits.
-
-    Example:
-        >>> level_losses([torch.zeros(4, 3)], torch.tensor([[0], [1], [-1], [-1]]))  # log(3) / 2
-        tensor([0.5493])
+        ``[len(logits)]``: the cross-entropies of the level's known samples, summed and divided by the batch size.
     """
     if not logits:
         raise DataError("the loss got logits of no level at all; expected one [B, K + 1] tensor per level")
@@ -85,15 +70,15 @@ def level_losses(logits: Sequence[Tensor], target: Tensor, label_smoothing: floa
 
 
 def marginal_loss(logits: Sequence[Tensor], target: Tensor, taxonomy: Taxonomy) -> Tensor:
-    """Return the loss of one classifier of the finest level that learns from coarse labels, too.
+    """Return the marginal negative log-likelihood of a classifier of the finest level, which learns from coarse labels.
 
-    A row labelled to some node says that its finest class is one of those below: its loss is minus the log of their
-    summed probability, and for a row labelled to the finest level the cross-entropy. This needs no heads for coarser
-    levels; of ``logits`` only the finest are used.
+    A sample labelled to some node belongs to one of the finest classes below it: its loss is minus the log of their
+    summed probability, which for a label of the finest level is the cross-entropy. No heads for coarser levels are
+    needed; of ``logits`` only the finest are used.
 
     Args:
         logits: as in :func:`nested_loss`.
-        target: as in :func:`nested_loss`; rows without any label count as 0.
+        target: as in :func:`nested_loss`; samples without any label count as 0.
         taxonomy: the tree.
 
     Returns:
@@ -114,43 +99,22 @@ def marginal_loss(logits: Sequence[Tensor], target: Tensor, taxonomy: Taxonomy) 
     depth = (target[:, : finest + 1] >= 0).sum(dim=1)
     total = log_p.sum() * 0  # a batch without labels takes part in the backward pass, too
     for level in range(finest + 1):
-        rows = depth == level + 1
-        nodes = sum_to(log_p[rows], taxonomy, finest, level)
-        total = total - nodes.gather(1, target[rows, level : level + 1]).sum()
+        ends_here = depth == level + 1
+        nodes = sum_to(log_p[ends_here], taxonomy, finest, level)
+        total = total - nodes.gather(1, target[ends_here, level : level + 1]).sum()
     return total / max(len(target), 1)
-
-
-def _check_target(logits: Sequence[Tensor], target: Tensor) -> None:
-    batch = logits[0].shape[0]
-    if target.ndim != 2 or target.shape[0] != batch or target.shape[1] < len(logits):
-        raise DataError(
-            f"the target is {tuple(target.shape)}, but logits of {len(logits)} levels and {batch} rows "
-            f"came: expected ({batch}, {len(logits)}) or more columns, class indices or -1 for unknown"
-        )
-
-
-def _smoothed(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
-    """Return the summed cross-entropy; the share of the evenly spread labels does not see the rejection logit."""
-    loss = (1 - label_smoothing) * cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
-    if label_smoothing:
-        even = -logits[labels >= 0, :-1].log_softmax(1).mean(1).sum()
-        loss = loss + label_smoothing * even
-    return loss
 
 
 def inverse_frequency_weights(counts: Sequence[int]) -> list[float]:
     """Return weights alpha_i inversely proportional to the labels per level, the coarsest being 1 (Sec. 5).
 
-    A level without any label gets 0: it has no term in the loss, and no weight can make up for that.
+    A level without any label gets 0: it has no term in the loss, and no weight can compensate for that.
 
     Args:
-        counts: per level, coarse to fine, the number of rows whose label is known at that level.
-
-    Returns:
-        One weight per level.
+        counts: per level, coarse to fine, the number of samples whose label is known at that level.
 
     Raises:
-        DataError: no row is labelled at the coarsest level, or a count is negative.
+        DataError: no sample is labelled at the coarsest level, or a count is negative.
 
     Example:
         >>> inverse_frequency_weights([18000, 12000, 6000])
@@ -158,7 +122,24 @@ def inverse_frequency_weights(counts: Sequence[int]) -> list[float]:
     """
     if not counts or counts[0] < 1 or min(counts) < 0:
         raise DataError(
-            "weights for the levels need the number of labelled rows per level, at least 1 at the coarsest; "
+            "weights for the levels need the number of labelled samples per level, at least 1 at the coarsest; "
             f"got {list(counts)}"
         )
     return [counts[0] / count if count else 0.0 for count in counts]
+
+
+def _check_target(logits: Sequence[Tensor], target: Tensor) -> None:
+    batch = logits[0].shape[0]
+    if target.ndim != 2 or target.shape[0] != batch or target.shape[1] < len(logits):
+        raise DataError(
+            f"the target is {tuple(target.shape)}, but got logits of {len(logits)} levels and {batch} samples: "
+            f"expected ({batch}, {len(logits)}) or more columns, class indices or -1 for unknown"
+        )
+
+
+def _smoothed(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """Return the summed cross-entropy; the part of the labels that is spread evenly excludes the rejection logit."""
+    loss = (1 - label_smoothing) * cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    if label_smoothing:
+        loss = loss - label_smoothing * logits[labels >= 0, :-1].log_softmax(1).mean(1).sum()
+    return loss

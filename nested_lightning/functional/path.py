@@ -1,22 +1,55 @@
-"""The one consistent path of a row, with the threshold up to which each of its nodes is answered."""
+"""The consistent path of a sample, and the confidence down to each of its nodes."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from nested_lightning.functional.combination import consistent_path
+from nested_lightning.errors import ConfigurationError
+from nested_lightning.functional.combination import check_levels
 from nested_lightning.taxonomy import Taxonomy
 
 
-def node_confidences(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) -> tuple[Tensor, Tensor]:
-    """Return the uncut path of each row and the log-confidence of each node.
+def consistent_path(
+    log_probabilities: Sequence[Tensor], taxonomy: Taxonomy, threshold: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return one path per sample, from the most probable coarsest class down to the last node that is confident enough.
 
-    A path that is cut ends for good, so a node is as sure as the least sure one down to it. Cutting at a threshold
-    keeps exactly the nodes whose confidence is at least that.
+    Goes from each node to its most probable child and stops before the first node whose probability is below
+    ``threshold``. The depth is 0 where even the coarsest class is not confident enough.
 
     Args:
-        log_probabilities: ``[B, K_i]`` for the first ``n`` levels, coarse to fine.
+        log_probabilities: combined log-probabilities ``[B, K_i]`` of the first levels, coarse to fine.
+        taxonomy: the tree.
+        threshold: lowest probability of a node on the path, in [0, 1]; 0 always goes to the last given level.
+
+    Returns:
+        The path's class indices, ``LongTensor[B, n_levels]``, -1 beyond the cut and at levels not given; its depth,
+        ``LongTensor[B]``; and its confidence, ``[B]``: the probability of the deepest node kept, at depth 0 that of the
+        best coarsest class.
+
+    Raises:
+        ConfigurationError: a threshold outside [0, 1], or levels that do not fit the taxonomy.
+    """
+    if not 0 <= threshold <= 1:
+        raise ConfigurationError(f"the threshold of a path is a probability between 0 and 1; got {threshold}")
+    nodes, log_confidences = _uncut_path(log_probabilities, taxonomy)
+    confidence = log_confidences.exp()
+    kept = (confidence >= threshold).cumprod(dim=1).bool()
+    depth = kept.sum(dim=1)
+    path = torch.full((len(nodes), taxonomy.n_levels), -1, dtype=torch.long, device=nodes.device)
+    path[:, : nodes.shape[1]] = nodes.masked_fill(~kept, -1)
+    return path, depth, confidence.gather(1, (depth - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
+
+
+def node_confidences(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) -> tuple[Tensor, Tensor]:
+    """Return the uncut path of each sample and the log-confidence of each of its nodes.
+
+    A cut ends a path for good, so the confidence of a node is the lowest one down to it. Cutting at a threshold keeps
+    exactly the nodes whose confidence is at least the threshold.
+
+    Args:
+        log_probabilities: as in :func:`consistent_path`, of ``n`` levels.
         taxonomy: the tree.
 
     Returns:
@@ -32,7 +65,18 @@ def node_confidences(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) ->
         >>> path.tolist(), log_confidence.exp().tolist()
         ([[0, 0]], [[0.75, 0.5]])
     """
-    path = consistent_path(log_probabilities, taxonomy, threshold=0)[0][:, : len(log_probabilities)]
-    columns = zip(log_probabilities, path.split(1, dim=1), strict=True)
-    own = torch.cat([log_p.detach().gather(1, nodes) for log_p, nodes in columns], dim=1)
+    path, own = _uncut_path([level.detach() for level in log_probabilities], taxonomy)
     return path, own.cummin(dim=1).values
+
+
+def _uncut_path(levels: Sequence[Tensor], taxonomy: Taxonomy) -> tuple[Tensor, Tensor]:
+    """Return the nodes ``[B, n]`` from the best coarsest class down to its best descendants, and their values."""
+    check_levels(levels, taxonomy)
+    nodes = [levels[0].argmax(dim=1)]
+    for level, log_p in enumerate(levels[1:], start=1):
+        child = taxonomy.parents(level, log_p.device) == nodes[-1].unsqueeze(1)
+        # A child of probability 0 still comes before any other class.
+        log_p = log_p.clamp(min=torch.finfo(log_p.dtype).min).masked_fill(~child, -torch.inf)
+        nodes.append(log_p.argmax(dim=1))
+    path = torch.stack(nodes, dim=1)
+    return path, torch.cat([p.gather(1, node) for p, node in zip(levels, path.split(1, dim=1), strict=True)], dim=1)

@@ -1,23 +1,21 @@
-"""The metrics of one level as plain functions on tensors; the classes accumulate what these compute."""
+"""The metrics of one level as functions of tensors, and what they are computed from: sums per bin of confidence."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from nested_lightning.errors import DataError
 
 ACCUMULATOR = torch.float32 if torch.backends.mps.is_available() else torch.float64
-"""Dtype of all sums: float64, except where there is an Apple GPU, which has none."""
+"""Dtype of all sums: float64, except on Apple GPUs, which do not support it."""
 
 
 def level_accuracy(probabilities: Tensor, target: Tensor) -> Tensor:
-    """Return the share of known rows whose most probable class is the right one (micro accuracy).
+    """Return the share of known samples whose most probable class is correct (micro accuracy), nan if none is known.
 
     Args:
-        probabilities: ``[B, K]`` in [0, 1], over the real classes; a row may sum to less than 1 (rejection).
+        probabilities: ``[B, K]`` in [0, 1], over the real classes; may sum to less than 1 (rejection).
         target: ``LongTensor[B]``, -1 = not known, ignored.
-
-    Returns:
-        A scalar; nan when no row is known.
 
     Raises:
         DataError: shapes that do not fit, or values outside [0, 1].
@@ -26,63 +24,39 @@ def level_accuracy(probabilities: Tensor, target: Tensor) -> Tensor:
         >>> level_accuracy(torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), torch.tensor([0, 0, -1]))
         tensor(0.5000, dtype=torch.float64)
     """
-    _check_range(probabilities)
-    return accuracy_of(reliability_bins(probabilities, target, bins=1))
+    return accuracy_of(_checked_bins(probabilities, target))
 
 
 def level_confidence(probabilities: Tensor, target: Tensor) -> Tensor:
-    """Return the mean confidence (highest probability of a row) over the known rows.
+    """Return the mean highest probability over the known samples; arguments and errors as in :func:`level_accuracy`.
 
-    Rows that are not known are left out, so that this is comparable with :func:`level_accuracy`: the
-    "Conf%" beside "Acc%" of the paper's tables.
-
-    Args:
-        probabilities: as in :func:`level_accuracy`.
-        target: as in :func:`level_accuracy`.
-
-    Returns:
-        A scalar; nan when no row is known.
-
-    Raises:
-        DataError: shapes that do not fit, or values outside [0, 1].
+    Unknown samples are left out to make it comparable with the accuracy: "Conf%" beside "Acc%" in the paper's tables.
 
     Example:
         >>> level_confidence(torch.tensor([[0.9, 0.1], [0.5, 0.3]]), torch.tensor([0, 1]))
         tensor(0.7000, dtype=torch.float64)
     """
-    _check_range(probabilities)
-    return confidence_of(reliability_bins(probabilities, target, bins=1))
+    return confidence_of(_checked_bins(probabilities, target))
 
 
 def level_ece(probabilities: Tensor, target: Tensor, bins: int = 15) -> Tensor:
-    """Return the expected calibration error over the known rows (Sec. 4.4).
+    """Return the expected calibration error over the known samples (Sec. 4.4), nan if none is known.
 
-    The confidences fall into ``bins`` bins of equal width, closed on the left; the last one is closed on
-    both sides and takes a confidence of exactly 1.
-
-    Args:
-        probabilities: as in :func:`level_accuracy`.
-        target: as in :func:`level_accuracy`.
-        bins: number of bins.
-
-    Returns:
-        A scalar; nan when no row is known.
-
-    Raises:
-        DataError: shapes that do not fit, or values outside [0, 1].
+    The confidences fall into ``bins`` bins of equal width, closed on the left; the last one is closed on both sides
+    and includes a confidence of exactly 1 (torchmetrics gives that a bin of its own). Other arguments and errors as in
+    :func:`level_accuracy`.
 
     Example:
         >>> level_ece(torch.tensor([[0.9, 0.1], [0.9, 0.1]]), torch.tensor([0, 1]))
         tensor(0.4000, dtype=torch.float64)
     """
-    _check_range(probabilities)
-    return ece_of(reliability_bins(probabilities, target, bins))
+    return ece_of(_checked_bins(probabilities, target, bins))
 
 
 def reliability_bins(probabilities: Tensor, target: Tensor, bins: int) -> Tensor:
-    """Return what accuracy, confidence and ECE need, summed per bin of confidence; adding up is merging.
+    """Return the sums that accuracy, confidence and ECE need, per bin of confidence; those of batches add up.
 
-    No value leaves the device, so this costs no synchronisation.
+    No value leaves the device, so this does not synchronise.
 
     Args:
         probabilities: as in :func:`level_accuracy`; the range is not checked here.
@@ -90,7 +64,7 @@ def reliability_bins(probabilities: Tensor, target: Tensor, bins: int) -> Tensor
         bins: number of bins of equal width over [0, 1].
 
     Returns:
-        ``[bins, 3]``: known rows, sum of their confidences, right answers among them.
+        ``[bins, 3]``: known samples, sum of their confidences, correct ones among them.
 
     Raises:
         DataError: shapes that do not fit.
@@ -101,15 +75,15 @@ def reliability_bins(probabilities: Tensor, target: Tensor, bins: int) -> Tensor
                 [1.0000, 1.0000, 1.0000]], dtype=torch.float64)
     """
     check_level(probabilities, target)
-    confidence, answer = probabilities.detach().max(dim=1)
+    confidence, predicted = probabilities.detach().max(dim=1)
     confidence = confidence.to(ACCUMULATOR)
     inner_edges = torch.linspace(0, 1, bins + 1, dtype=ACCUMULATOR, device=confidence.device)[1:-1]
     place = torch.bucketize(confidence, inner_edges, right=True)
-    # A product with the membership matrix, not a scatter: the same bits on every run, on a GPU too.
+    # A product with the membership matrix, not a scatter: deterministic, on a GPU too.
     member = place == torch.arange(bins, device=place.device).unsqueeze(1)
     known = target >= 0
-    rows = torch.stack([torch.ones_like(confidence), confidence, (answer == target).to(ACCUMULATOR)], dim=1)
-    return (member & known).to(ACCUMULATOR) @ rows.where(known.unsqueeze(1), 0)
+    sums = torch.stack([torch.ones_like(confidence), confidence, (predicted == target).to(ACCUMULATOR)], dim=1)
+    return (member & known).to(ACCUMULATOR) @ sums.where(known.unsqueeze(1), 0)
 
 
 def accuracy_of(bins: Tensor) -> Tensor:
@@ -128,6 +102,22 @@ def ece_of(bins: Tensor) -> Tensor:
     return (bins[:, 2] - bins[:, 1]).abs().sum() / bins[:, 0].sum()
 
 
+def normalised(matrix: np.ndarray) -> np.ndarray:
+    """Return a confusion matrix of counts ``[n, n]`` as shares of its rows, float64; a row without counts stays 0.
+
+    Raises:
+        DataError: the matrix is not square with at least two classes, or has a negative or non-finite entry.
+    """
+    counts = np.asarray(matrix, dtype=np.float64)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or len(counts) < 2:
+        raise DataError(f"expected a square confusion matrix of at least 2 classes, got shape {counts.shape}")
+    if not np.isfinite(counts).all() or (counts < 0).any():
+        raise DataError("expected counts or shares in the confusion matrix, got a negative or non-finite entry")
+    totals = counts.sum(1, keepdims=True)
+    shares: np.ndarray = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+    return shares
+
+
 def check_level(probabilities: Tensor, target: Tensor) -> None:
     """Raise DataError unless these are ``[B, K]`` and ``[B]``."""
     if probabilities.ndim != 2 or target.shape != probabilities.shape[:1]:
@@ -137,13 +127,13 @@ def check_level(probabilities: Tensor, target: Tensor) -> None:
         )
 
 
-def _check_range(probabilities: Tensor) -> None:
-    """Raise unless all probabilities lie in [0, 1], up to rounding."""
-    if probabilities.numel() == 0:
-        return
-    low, high = (float(bound) for bound in probabilities.aminmax())
-    if not (low >= 0 and high <= 1 + 1e-5):
-        raise DataError(
-            "metrics of a level need probabilities between 0 and 1, but values from "
-            f"{low:.4g} to {high:.4g} came: apply softmax to logits, exp to log-probabilities"
-        )
+def _checked_bins(probabilities: Tensor, target: Tensor, bins: int = 1) -> Tensor:
+    """Return :func:`reliability_bins` of probabilities that lie in [0, 1], up to rounding."""
+    if probabilities.numel():
+        low, high = (float(bound) for bound in probabilities.aminmax())
+        if not (low >= 0 and high <= 1 + 1e-5):
+            raise DataError(
+                f"metrics of a level need probabilities between 0 and 1, but got values from {low:.4g} to {high:.4g}: "
+                "apply softmax to logits, exp to log-probabilities"
+            )
+    return reliability_bins(probabilities, target, bins)

@@ -1,4 +1,4 @@
-"""Risk against coverage: how wrong the answers are that stay when the least confident ones are withheld."""
+"""Risk against coverage: the error rate of the predictions that remain when the least confident ones are withheld."""
 
 import torch
 from torch import Tensor
@@ -13,19 +13,19 @@ LIMIT = 20.0
 """Log-odds at which the histogram ends on either side: those of the float32 below 1 are 16.6."""
 
 
-def risk_coverage(confidence: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the risk-coverage curve, from the most confident answer alone to all answers.
+def risk_coverage(confidence: Tensor, correct: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the risk-coverage curve, from the most confident prediction alone to all predictions.
 
-    Answers of equal confidence have no order: each counts as wrong as they are on average, which is what a random order
-    among them gives on average. So the order of the rows does not matter.
+    Predictions of equal confidence have no order: each counts with their mean error rate, the expectation over random
+    orders. So the order of the samples does not matter.
 
     Args:
-        confidence: ``[N]``, on any scale that grows with certainty.
-        right: ``BoolTensor[N]``.
+        confidence: ``[N]``, on any scale that grows with confidence.
+        correct: ``BoolTensor[N]``.
 
     Returns:
-        ``coverage [N]``, the share of answers kept: 1/N, 2/N, ..., 1; and ``risk [N]``, the share of wrong ones among
-        those kept.
+        ``coverage [N]``, the share of predictions kept: 1/N, 2/N, ..., 1; and ``risk [N]``, the share of incorrect ones
+        among those kept.
 
     Raises:
         DataError: shapes that do not fit.
@@ -35,53 +35,44 @@ def risk_coverage(confidence: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         >>> coverage.tolist(), [round(r, 3) for r in risk.tolist()]
         ([0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.167, 0.25])
     """
-    wrong, answers = _from_the_surest(_tied(confidence, right))
-    kept = torch.arange(1, int(answers.sum()) + 1, device=confidence.device)
-    tie = torch.arange(len(answers), device=confidence.device).repeat_interleave(answers)
-    of_tie = (kept - (answers.cumsum(0) - answers)[tie]).to(ACCUMULATOR) / answers[tie]
-    errors = (wrong.cumsum(0) - wrong)[tie] + wrong[tie] * of_tie
+    incorrect, total = _most_confident_first(_tied(confidence, correct))
+    kept = torch.arange(1, int(total.sum()) + 1, device=confidence.device)
+    tie = torch.arange(len(total), device=confidence.device).repeat_interleave(total)
+    of_tie = (kept - (total.cumsum(0) - total)[tie]).to(ACCUMULATOR) / total[tie]
+    errors = (incorrect.cumsum(0) - incorrect)[tie] + incorrect[tie] * of_tie
     return kept.to(ACCUMULATOR) / len(kept), errors / kept
 
 
-def area_under_risk_coverage(confidence: Tensor, right: Tensor) -> Tensor:
-    """Return the mean of the risk over all coverages (AURC); smaller is better.
+def area_under_risk_coverage(confidence: Tensor, correct: Tensor) -> Tensor:
+    """Return the mean risk over all coverages (AURC), in [0, 1]; smaller is better, nan without predictions.
 
-    It is 0 where all answers are right, and the error rate where the confidence tells nothing.
-
-    Args:
-        confidence: as in :func:`risk_coverage`.
-        right: as in :func:`risk_coverage`.
-
-    Returns:
-        A scalar in [0, 1]; nan when there is no answer.
-
-    Raises:
-        DataError: shapes that do not fit.
+    It is 0 where all predictions are correct, and the error rate where the confidence is uninformative. Arguments and
+    errors as in :func:`risk_coverage`.
 
     Example:
         >>> area_under_risk_coverage(torch.tensor([0.9, 0.8]), torch.tensor([True, False]))
         tensor(0.2500, dtype=torch.float64)
     """
-    return area_of(_tied(confidence, right))
+    return area_of(_tied(confidence, correct))
 
 
-def risk_histogram(log_confidence: Tensor, right: Tensor, known: Tensor) -> Tensor:
-    """Count wrong and right answers per bin of confidence; adding up is merging.
+def risk_histogram(log_confidence: Tensor, correct: Tensor, known: Tensor) -> Tensor:
+    """Count incorrect and correct predictions per bin of confidence; the counts of batches add up.
 
-    The bins have equal width in log-odds, so that confidences close to 1 are told apart. Integers are counted, which
-    gives the same bits on every run, on a GPU too.
+    The bins have equal width in log-odds, which resolves confidences close to 1. Integer counts are deterministic, on a
+    GPU too.
 
     Args:
         log_confidence: logarithms of confidences, any shape.
-        right: bool, same shape.
+        correct: bool, same shape.
         known: bool, same shape; the others are not counted.
 
     Returns:
-        ``LongTensor[BINS, 2]``, from the least to the most confident: wrong answers, right answers.
+        ``LongTensor[BINS, 2]``, from the least to the most confident: incorrect and correct predictions.
 
     Example:
-        >>> confidence, right = torch.tensor([0.8, 0.8, 1.0]), torch.tensor([True, False, True])
-        >>> counts = risk_histogram(confidence.log(), right, known=torch.tensor([True, True, True]))
+        >>> confidence, correct = torch.tensor([0.8, 0.8, 1.0]), torch.tensor([True, False, True])
+        >>> counts = risk_histogram(confidence.log(), correct, known=torch.tensor([True, True, True]))
         >>> counts[counts.sum(dim=1) > 0].tolist()
         [[1, 1], [0, 1]]
     """
@@ -90,41 +81,38 @@ def risk_histogram(log_confidence: Tensor, right: Tensor, known: Tensor) -> Tens
     place = ((log_odds + LIMIT) * (BINS / (2 * LIMIT))).long().clamp(max=BINS - 1)
     # Not bincount of the known ones: that would wait for the device with every batch.
     empty = torch.zeros(2 * BINS, dtype=torch.long, device=place.device)
-    return empty.index_add(0, (2 * place + right).flatten(), known.flatten().long()).reshape(BINS, 2)
+    return empty.index_add(0, (2 * place + correct).flatten(), known.flatten().long()).reshape(BINS, 2)
 
 
 def area_of(counts: Tensor) -> Tensor:
-    """Return the area under the risk-coverage curve.
+    """Return the area under the risk-coverage curve, in [0, 1]; nan without predictions.
 
     Args:
-        counts: ``LongTensor[G, 2]``, wrong and right answers of each confidence, the least confident first; the bins of
-            :func:`risk_histogram` are taken as confidences.
-
-    Returns:
-        A scalar in [0, 1]; nan when there is no answer.
+        counts: ``LongTensor[G, 2]``, incorrect and correct predictions of each confidence, the least confident first,
+            such as :func:`risk_histogram`, whose bins count as one confidence each.
     """
-    wrong, answers = _from_the_surest(counts)
-    kept, errors = answers.cumsum(0) - answers, wrong.cumsum(0) - wrong
-    rate = wrong.to(ACCUMULATOR) / answers
-    # The j-th answer of a tie has the risk (errors + rate j) / (kept + j) = rate + (errors - rate kept) / (kept + j).
+    incorrect, total = _most_confident_first(counts)
+    kept, errors = total.cumsum(0) - total, incorrect.cumsum(0) - incorrect
+    rate = incorrect.to(ACCUMULATOR) / total
+    # The j-th prediction of a tie has risk (errors + rate j) / (kept + j) = rate + (errors - rate kept) / (kept + j).
     # Summed over j, the fractions 1 / (kept + j) are a difference of harmonic numbers.
     start = kept.to(ACCUMULATOR) + 1
-    harmonic = (start + answers).digamma() - start.digamma()
-    return (wrong + (errors - rate * kept) * harmonic).sum() / answers.sum()
+    harmonic = (start + total).digamma() - start.digamma()
+    return (incorrect + (errors - rate * kept) * harmonic).sum() / total.sum()
 
 
-def _tied(confidence: Tensor, right: Tensor) -> Tensor:
-    """Return the wrong and the right answers of each different confidence, ascending: ``LongTensor[G, 2]``."""
-    if confidence.ndim != 1 or right.shape != confidence.shape:
+def _tied(confidence: Tensor, correct: Tensor) -> Tensor:
+    """Return incorrect and correct predictions of each distinct confidence, ascending: ``LongTensor[G, 2]``."""
+    if confidence.ndim != 1 or correct.shape != confidence.shape:
         raise DataError(
-            "a risk-coverage curve needs confidence [N] and right [N]; "
-            f"got {tuple(confidence.shape)} and {tuple(right.shape)}"
+            "a risk-coverage curve needs confidence [N] and correct [N]; "
+            f"got {tuple(confidence.shape)} and {tuple(correct.shape)}"
         )
     values, tie = confidence.unique(return_inverse=True)
-    return torch.bincount(2 * tie + right, minlength=2 * len(values)).reshape(-1, 2)
+    return torch.bincount(2 * tie + correct, minlength=2 * len(values)).reshape(-1, 2)
 
 
-def _from_the_surest(counts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the wrong and all answers of each confidence that has some, the most confident first."""
+def _most_confident_first(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the incorrect and all predictions of each confidence that occurs, in descending order."""
     counts = counts[counts.sum(dim=1) > 0].flip(0)
     return counts[:, 0], counts.sum(dim=1)

@@ -1,4 +1,4 @@
-"""What the metrics of one level have in common: sums per bin of confidence."""
+"""The metrics of one level, computed from sums per bin of confidence, and the base of all metrics that sum up."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,14 +8,40 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.functional.reliability import ACCUMULATOR, reliability_bins
+from nested_lightning.functional.reliability import ACCUMULATOR, accuracy_of, confidence_of, ece_of, reliability_bins
 
 
-class LevelMetric(Metric):
+class SumMetric(Metric):
+    """Base of the metrics whose state is one tensor of sums, the same size for any number of samples.
+
+    It adds up over batches and processes and is not part of checkpoints. ``update`` does not synchronise.
+
+    Args:
+        zeros: the empty state.
+        **kwargs: passed to ``torchmetrics.Metric``.
+    """
+
+    is_differentiable = False
+    full_state_update = False
+    plot_lower_bound = 0.0
+    plot_upper_bound: float | None = 1.0
+    sums: Tensor
+
+    def __init__(self, zeros: Tensor, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("sums", zeros, dist_reduce_fx="sum")
+
+    def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> tuple[Any, Any]:
+        """Draw the value, or several values in their order; returns matplotlib's ``(fig, ax)``."""
+        return self._plot(val, ax)
+
+    def _add(self, sums: Tensor) -> None:
+        # Not in place: a state that was reset under inference mode cannot be changed outside of it.
+        self.sums = self.sums + sums
+
+
+class LevelMetric(SumMetric):
     """Base of the metrics of one level.
-
-    The state is one small tensor, whatever the number of rows; it adds up over batches and processes, and is
-    no part of checkpoints. ``update`` neither synchronises nor checks the range of the values.
 
     Args:
         bins: number of bins of equal width over the confidences.
@@ -25,31 +51,93 @@ class LevelMetric(Metric):
         ConfigurationError: fewer than one bin.
     """
 
-    is_differentiable = False
-    full_state_update = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
-    bins: Tensor
-
     def __init__(self, bins: int = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
         if bins < 1:
             raise ConfigurationError(f"a metric of confidences needs at least 1 bin; got bins={bins}")
-        self.add_state("bins", torch.zeros(bins, 3, dtype=ACCUMULATOR), dist_reduce_fx="sum")
+        super().__init__(torch.zeros(bins, 3, dtype=ACCUMULATOR), **kwargs)
 
     def update(self, probabilities: Tensor, target: Tensor) -> None:
         """Add a batch.
 
         Args:
-            probabilities: ``[B, K]`` in [0, 1], over the real classes.
+            probabilities: ``[B, K]`` in [0, 1] (not checked), over the real classes.
             target: ``LongTensor[B]``, -1 = not known, ignored.
 
         Raises:
             DataError: shapes that do not fit.
         """
-        # Not in place: a state reset under inference mode could not be changed outside of it.
-        self.bins = self.bins + reliability_bins(probabilities, target, len(self.bins))
+        self._add(reliability_bins(probabilities, target, len(self.sums)))
+
+
+class LevelAccuracy(LevelMetric):
+    """Share of the known samples whose most probable class is correct; nan when none was known.
+
+    Functional form: :func:`nested_lightning.functional.reliability.level_accuracy`.
+
+    Example:
+        >>> metric = LevelAccuracy()
+        >>> metric.update(torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), torch.tensor([0, 0, -1]))
+        >>> metric.compute()
+        tensor(0.5000, dtype=torch.float64)
+    """
+
+    higher_is_better = True
+
+    def compute(self) -> Tensor:
+        """Return a scalar in [0, 1], or nan."""
+        return accuracy_of(self.sums)
+
+
+class LevelConfidence(LevelMetric):
+    """Mean of the highest probability over the known samples; nan when none was known.
+
+    Functional form: :func:`nested_lightning.functional.reliability.level_confidence`.
+
+    Example:
+        >>> metric = LevelConfidence()
+        >>> metric.update(torch.tensor([[0.9, 0.1], [0.5, 0.3]]), torch.tensor([0, 1]))
+        >>> metric.compute()
+        tensor(0.7000, dtype=torch.float64)
+    """
+
+    higher_is_better = None
+
+    def compute(self) -> Tensor:
+        """Return a scalar in [0, 1], or nan."""
+        return confidence_of(self.sums)
+
+
+class LevelECE(LevelMetric):
+    """Expected calibration error over the known samples (Sec. 4.4); nan when none was known.
+
+    The last bin is closed, so it includes a confidence of exactly 1. Functional form:
+    :func:`nested_lightning.functional.reliability.level_ece`.
+
+    Args:
+        bins: number of bins of equal width.
+        **kwargs: passed to ``torchmetrics.Metric``.
+
+    Raises:
+        ConfigurationError: fewer than one bin.
+
+    Example:
+        >>> metric = LevelECE()
+        >>> metric.update(torch.tensor([[0.9, 0.1], [0.9, 0.1]]), torch.tensor([0, 1]))
+        >>> metric.compute()
+        tensor(0.4000, dtype=torch.float64)
+    """
+
+    higher_is_better = False
+
+    def __init__(self, bins: int = 15, **kwargs: Any) -> None:
+        super().__init__(bins, **kwargs)
+
+    def compute(self) -> Tensor:
+        """Return a scalar in [0, 1], or nan."""
+        return ece_of(self.sums)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> tuple[Any, Any]:
-        """Draw the value, or several values in their order; returns matplotlib's ``(fig, ax)``."""
-        return self._plot(val, ax)
+        """Draw the reliability diagram of the samples so far, or the values given; returns ``(fig, ax)``."""
+        from nested_lightning.figures import reliability_diagram  # imports matplotlib
+
+        return reliability_diagram(self.sums, ax) if val is None else super().plot(val, ax)

@@ -1,94 +1,93 @@
-"""Metrics of whole paths: are all levels right, and do they fit together."""
+"""The metrics of whole paths: accuracy, consistency, hierarchical precision and recall, and distance in the tree.
 
-from collections.abc import Sequence
+Predictions and targets are ``LongTensor[B, n]``, a class index for each of the first ``n`` levels: -1 is no prediction,
+as below the depth of a cut path, or a label that is not known. Shapes that do not fit are a DataError.
+"""
+
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from nested_lightning.errors import DataError
 from nested_lightning.functional.reliability import ACCUMULATOR
+from nested_lightning.metrics.level import SumMetric
+from nested_lightning.taxonomy import Taxonomy
 
 
-def right_paths(predictions: Tensor, target: Tensor) -> Tensor:
-    """Count the rows with every level right, and the rows with every level known.
-
-    Args:
-        predictions: ``LongTensor[B, n]``, a class index per level; -1 (no answer) is never right.
-        target: ``LongTensor[B, n]``, -1 = not known.
-
-    Returns:
-        ``[2]``: right rows, known rows.
-
-    Raises:
-        DataError: shapes that do not fit.
-    """
-    check_paths(predictions, target)
+def correct_paths(predictions: Tensor, target: Tensor) -> Tensor:
+    """Count the samples with every level correct, and the samples with every level known: ``[2]``."""
+    _check_paths(predictions, target)
     known = (target >= 0).all(dim=1)
-    right = known & (predictions == target).all(dim=1)
-    return torch.stack([right.sum(), known.sum()]).to(ACCUMULATOR)
+    return _counts(known & (predictions == target).all(dim=1), known)
 
 
-def broken_paths(predictions: Tensor, parents: Sequence[Tensor]) -> Tensor:
-    """Count the rows whose answers do not form one path, and all rows.
+def inconsistent_paths(predictions: Tensor, taxonomy: Taxonomy) -> Tensor:
+    """Count the samples whose predictions do not form one path of the tree, and all samples: ``[2]``.
 
-    Args:
-        predictions: ``LongTensor[B, n]``, the class index at each of the first ``n`` levels; -1 (no answer)
-            contradicts nothing above it.
-        parents: for each level but the coarsest, ``LongTensor[K_i]``: the index of each class's parent.
-
-    Returns:
-        ``[2]``: broken rows, all rows.
-
-    Raises:
-        DataError: more levels than there are parents for.
+    No prediction (-1) contradicts nothing above it.
     """
-    if predictions.ndim != 2 or predictions.shape[1] > len(parents) + 1:
+    if predictions.ndim != 2 or predictions.shape[1] > taxonomy.n_levels:
         raise DataError(
-            f"the inconsistency of paths needs predictions [B, levels] of at most {len(parents) + 1} levels; "
+            f"the inconsistency of paths needs predictions [B, levels] of at most {taxonomy.n_levels} levels; "
             f"got {tuple(predictions.shape)}"
         )
-    broken = torch.zeros(len(predictions), dtype=torch.bool, device=predictions.device)
-    for level, of_level in zip(range(1, predictions.shape[1]), parents, strict=False):
+    inconsistent = torch.zeros(len(predictions), dtype=torch.bool, device=predictions.device)
+    for level in range(1, predictions.shape[1]):
         above, child = predictions[:, level - 1], predictions[:, level]
-        broken |= (child >= 0) & (of_level[child.clamp(min=0)] != above)
-    return torch.stack([broken.sum(), broken.new_ones(()) * len(broken)]).to(ACCUMULATOR)
+        inconsistent |= (child >= 0) & (taxonomy.parents(level, child.device)[child.clamp(min=0)] != above)
+    return _counts(inconsistent, torch.ones_like(inconsistent))
 
 
-def check_paths(predictions: Tensor, target: Tensor) -> None:
-    """Raise DataError unless both are ``[B, levels]``."""
-    if predictions.ndim != 2 or predictions.shape != target.shape:
+def shared_nodes(predictions: Tensor, target: Tensor) -> Tensor:
+    """Count the nodes of paths at the known levels: nodes in both, nodes predicted, nodes of the truth, ``[3]``.
+
+    Example:
+        >>> shared_nodes(torch.tensor([[0, 1, -1], [1, 2, 3]]), torch.tensor([[0, 1, 2], [1, 0, -1]])).tolist()
+        [3.0, 4.0, 5.0]
+    """
+    _check_paths(predictions, target)
+    known = target >= 0
+    return _counts(known & (predictions == target), known & (predictions >= 0), known)
+
+
+def tree_distances(predictions: Tensor, target: Tensor, taxonomy: Taxonomy) -> Tensor:
+    """Sum the edges from prediction to truth over the mistakes at the finest given level: ``[2]``, edges and mistakes.
+
+    The shortest way leads from the prediction up to the nearest common ancestor (the root above the coarsest level at
+    the latest) and down to the truth. A leaf above the finest level counts at its real depth. Only the last column
+    counts; its predictions have no -1.
+    """
+    _check_paths(predictions, target)
+    finest = predictions.shape[1] - 1
+    if not 0 <= finest < taxonomy.n_levels:
         raise DataError(
-            "metrics of paths need predictions and target of the same shape [B, levels]; "
-            f"got {tuple(predictions.shape)} and {tuple(target.shape)}"
+            f"distances in the tree need predictions [B, levels] of 1 to {taxonomy.n_levels} levels; "
+            f"got {tuple(predictions.shape)}"
         )
+    mistake = (target[:, -1] >= 0) & (predictions[:, -1] != target[:, -1])
+    pair = torch.stack([predictions[:, -1], target[:, -1]]).clamp(min=0)
+    edges = _depths(taxonomy, finest, pair.device)[pair].sum(dim=0)
+    for level in range(finest):
+        predicted, true = taxonomy.ancestors(finest, level, pair.device)[pair]
+        edges = edges - 2 * (predicted == true)
+    return _counts(edges.where(mistake, 0), mistake)
 
 
-class PathMetric(Metric):
-    """Base of the metrics of paths: the ratio of two sums over the rows, nan when the second is 0."""
-
-    is_differentiable = False
-    full_state_update = False
-    plot_lower_bound = 0.0
-    plot_upper_bound: float | None = 1.0
-    counts: Tensor
+class PathMetric(SumMetric):
+    """Base of the metrics of paths: the ratio of two sums over the samples, nan when the second is 0."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_state("counts", torch.zeros(2, dtype=ACCUMULATOR), dist_reduce_fx="sum")
+        super().__init__(torch.zeros(2, dtype=ACCUMULATOR), **kwargs)
 
     def compute(self) -> Tensor:
         """Return a scalar."""
-        return self.counts[0] / self.counts[1]
-
-    def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> tuple[Any, Any]:
-        """Draw the value, or several values in their order; returns matplotlib's ``(fig, ax)``."""
-        return self._plot(val, ax)
+        return self.sums[0] / self.sums[1]
 
 
 class PathAccuracy(PathMetric):
-    """Share of rows with every level right, of the rows with every level known; nan when there was none.
+    """Share of samples with every level correct, of those with every level known; nan when there was none.
 
     Example:
         >>> metric = PathAccuracy()
@@ -100,22 +99,22 @@ class PathAccuracy(PathMetric):
     higher_is_better = True
 
     def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Add a batch; arguments and errors as in :func:`right_paths`."""
-        self.counts = self.counts + right_paths(predictions, target)
+        """Add a batch of ``[B, n]``; see :func:`correct_paths`."""
+        self._add(correct_paths(predictions, target))
 
 
 class InconsistencyRate(PathMetric):
-    """Share of rows whose answers do not form one path: some level's class is no child of the level above's.
+    """Share of samples whose predictions do not form one path; nan without samples.
 
-    Known elsewhere as TICE, tree-induced contradiction error. nan when there was no row.
+    Also known as TICE, tree-induced contradiction error.
 
     Args:
-        parents: for each level but the coarsest, ``LongTensor[K_i]``: the index of each class's parent
-            (``[taxonomy.parents(level) for level in range(1, taxonomy.n_levels)]``).
+        taxonomy: the tree.
         **kwargs: passed to ``torchmetrics.Metric``.
 
     Example:
-        >>> metric = InconsistencyRate([torch.tensor([0, 0, 1])])
+        >>> taxonomy = Taxonomy(["kind", "species"], [("bird", "owl"), ("bird", "jay"), ("fish", "cod")])
+        >>> metric = InconsistencyRate(taxonomy)
         >>> metric.update(torch.tensor([[0, 0], [0, 1], [0, 2], [1, 2]]))
         >>> metric.compute()
         tensor(0.2500, dtype=torch.float64)
@@ -123,13 +122,113 @@ class InconsistencyRate(PathMetric):
 
     higher_is_better = False
 
-    def __init__(self, parents: Sequence[Tensor], **kwargs: Any) -> None:
+    def __init__(self, taxonomy: Taxonomy, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._n_parents = len(parents)
-        for level, of_level in enumerate(parents, start=1):
-            self.register_buffer(f"parents_{level}", of_level, persistent=False)
+        self.taxonomy = taxonomy
 
     def update(self, predictions: Tensor) -> None:
-        """Add a batch; arguments and errors as in :func:`broken_paths`."""
-        parents = [getattr(self, f"parents_{level}") for level in range(1, self._n_parents + 1)]
-        self.counts = self.counts + broken_paths(predictions, parents)
+        """Add a batch of ``[B, n]``; see :func:`inconsistent_paths`."""
+        self._add(inconsistent_paths(predictions, self.taxonomy))
+
+
+class HierarchicalPrecision(PathMetric):
+    """Share of the predicted nodes that are correct, over all samples (micro); nan when none was predicted.
+
+    A path that is cut early predicts fewer nodes. Levels whose target is not known are left out.
+
+    Example:
+        >>> metric = HierarchicalPrecision()
+        >>> metric.update(torch.tensor([[0, -1], [1, 3]]), torch.tensor([[0, 1], [1, 2]]))
+        >>> metric.compute()
+        tensor(0.6667, dtype=torch.float64)
+    """
+
+    higher_is_better = True
+
+    def update(self, predictions: Tensor, target: Tensor) -> None:
+        """Add a batch of ``[B, n]``; see :func:`shared_nodes`."""
+        self._add(shared_nodes(predictions, target)[[0, 1]])
+
+
+class HierarchicalRecall(PathMetric):
+    """Share of the true nodes that are predicted, over all samples (micro); nan when none was known.
+
+    Example:
+        >>> metric = HierarchicalRecall()
+        >>> metric.update(torch.tensor([[0, -1], [1, 3]]), torch.tensor([[0, 1], [1, 2]]))
+        >>> metric.compute()
+        tensor(0.5000, dtype=torch.float64)
+    """
+
+    higher_is_better = True
+
+    def update(self, predictions: Tensor, target: Tensor) -> None:
+        """Add a batch of ``[B, n]``; see :func:`shared_nodes`."""
+        self._add(shared_nodes(predictions, target)[[0, 2]])
+
+
+class HierarchicalF1(PathMetric):
+    """Harmonic mean of hierarchical precision and recall; 0 when nothing was predicted, nan when nothing was known.
+
+    Example:
+        >>> metric = HierarchicalF1()
+        >>> metric.update(torch.tensor([[0, -1], [1, 3]]), torch.tensor([[0, 1], [1, 2]]))
+        >>> metric.compute()
+        tensor(0.5714, dtype=torch.float64)
+    """
+
+    higher_is_better = True
+
+    def update(self, predictions: Tensor, target: Tensor) -> None:
+        """Add a batch of ``[B, n]``; see :func:`shared_nodes`."""
+        correct, predicted, true = shared_nodes(predictions, target)
+        self._add(torch.stack([2 * correct, predicted + true]))
+
+
+class TreeDistance(PathMetric):
+    """Mean number of edges between prediction and truth over the mistakes at the finest given level; nan without any.
+
+    Tells how bad mistakes are: 2 is a sibling.
+
+    Args:
+        taxonomy: the tree.
+        **kwargs: passed to ``torchmetrics.Metric``.
+
+    Example:
+        >>> metric = TreeDistance(Taxonomy(["kind", "species"], [("bird", "owl"), ("bird", "jay"), ("fish", "cod")]))
+        >>> metric.update(torch.tensor([[0, 0], [0, 0], [0, 0]]), torch.tensor([[0, 0], [0, 1], [1, 2]]))
+        >>> metric.compute()
+        tensor(3., dtype=torch.float64)
+    """
+
+    higher_is_better = False
+    plot_upper_bound = None
+
+    def __init__(self, taxonomy: Taxonomy, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.taxonomy = taxonomy
+
+    def update(self, predictions: Tensor, target: Tensor) -> None:
+        """Add a batch of ``[B, n]``; see :func:`tree_distances`."""
+        self._add(tree_distances(predictions, target, self.taxonomy))
+
+
+def _check_paths(predictions: Tensor, target: Tensor) -> None:
+    if predictions.ndim != 2 or predictions.shape != target.shape:
+        raise DataError(
+            "metrics of paths need predictions and target of the same shape [B, levels]; "
+            f"got {tuple(predictions.shape)} and {tuple(target.shape)}"
+        )
+
+
+def _counts(*counted: Tensor) -> Tensor:
+    return torch.stack([one.sum() for one in counted]).to(ACCUMULATOR)
+
+
+@lru_cache(maxsize=64)
+def _depths(taxonomy: Taxonomy, level: int, device: torch.device) -> Tensor:
+    """Return the number of edges from the root to each class of ``level``, ``LongTensor[sizes[level]]``."""
+    depths = [0] * taxonomy.sizes[level]
+    for of_class, leaf in zip(taxonomy.ancestors(-1, level).tolist(), taxonomy.short_leaves, strict=True):
+        depths[of_class] = min(len(leaf), level + 1)
+    return torch.tensor(depths, device=device)

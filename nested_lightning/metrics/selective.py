@@ -5,53 +5,39 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from nested_lightning.functional.path import node_confidences
 from nested_lightning.functional.reliability import check_level
 from nested_lightning.functional.selective import BINS, area_of, risk_histogram
+from nested_lightning.metrics.level import SumMetric
 from nested_lightning.taxonomy import Taxonomy
 
 
-class CoverageMetric(Metric):
-    """Base of the areas under risk-coverage curves: answers counted per bin of the log-odds of their confidence.
+class CoverageMetric(SumMetric):
+    """Base of the areas under risk-coverage curves: predictions counted per bin of the log-odds of their confidence.
 
-    The state has the same size whatever the number of rows. Answers in one bin are taken as equally confident: on test
-    rows by the thousand that changes the area by about one percent of itself.
+    Predictions in one bin count as equally confident: with thousands of samples that changes the area by about one
+    percent of its value.
     """
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
-    plot_lower_bound = 0.0
-    plot_upper_bound = 1.0
-    counts: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_state("counts", torch.zeros(BINS, 2, dtype=torch.long), dist_reduce_fx="sum")
+        super().__init__(torch.zeros(BINS, 2, dtype=torch.long), **kwargs)
 
     def compute(self) -> Tensor:
         """Return a scalar in [0, 1], or nan."""
-        return area_of(self.counts)
+        return area_of(self.sums)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> tuple[Any, Any]:
-        """Draw the risk-coverage curve of what was seen, or, like other metrics, the given values.
+        """Draw the risk-coverage curve of the samples so far, or the values given; returns ``(fig, ax)``."""
+        from nested_lightning.figures import risk_coverage_diagram  # imports matplotlib
 
-        Args:
-            val: one value or several; ``None`` for the curve.
-            ax: matplotlib axes to draw on.
-
-        Returns:
-            matplotlib's ``(fig, ax)``.
-        """
-        from nested_lightning.figures import risk_coverage_diagram  # which draws with matplotlib, and is above this
-
-        return risk_coverage_diagram({"answers": self.counts}, ax) if val is None else self._plot(val, ax)
+        return risk_coverage_diagram({"predictions": self.sums}, ax) if val is None else super().plot(val, ax)
 
 
 class LevelAURC(CoverageMetric):
-    """Area under the risk-coverage curve of one level, over the known rows; nan when no row was known.
+    """Area under the risk-coverage curve of one level, over the known samples; nan when none was known.
 
     Exact functional form: :func:`nested_lightning.functional.selective.area_under_risk_coverage`.
 
@@ -63,25 +49,17 @@ class LevelAURC(CoverageMetric):
     """
 
     def update(self, probabilities: Tensor, target: Tensor) -> None:
-        """Add a batch.
-
-        Args:
-            probabilities: ``[B, K]`` in [0, 1], over the real classes.
-            target: ``LongTensor[B]``, -1 = not known, ignored.
-
-        Raises:
-            DataError: shapes that do not fit.
-        """
+        """Add a batch; arguments and errors as in :meth:`LevelMetric.update`."""
         check_level(probabilities, target)
-        confidence, answer = probabilities.max(dim=1)
-        self.counts = self.counts + risk_histogram(confidence.log(), answer == target, target >= 0)
+        confidence, predicted = probabilities.max(dim=1)
+        self._add(risk_histogram(confidence.log(), predicted == target, target >= 0))
 
 
 class PathAURC(CoverageMetric):
-    """Area under the risk-coverage curve of cut paths; nan when no level of any row was known.
+    """Area under the risk-coverage curve of cut paths; nan when no level of any sample was known.
 
-    Every node of every row's path is an answer, kept while the threshold of the cut is at most its confidence. Risk is
-    the share of wrong nodes among those kept. Nodes at levels that are not known are left out.
+    Every node of every path is a prediction, kept while the threshold of the cut is at most its confidence. The risk is
+    the share of incorrect nodes among those kept. Nodes at unknown levels are left out.
 
     Args:
         taxonomy: the tree.
@@ -111,4 +89,4 @@ class PathAURC(CoverageMetric):
         """
         path, log_confidence = node_confidences(log_probabilities, self.taxonomy)
         target = target[:, : path.shape[1]]
-        self.counts = self.counts + risk_histogram(log_confidence, path == target, target >= 0)
+        self._add(risk_histogram(log_confidence, path == target, target >= 0))

@@ -1,15 +1,16 @@
-"""What stands between a level's features and its head: the bottlenecks of Sec. 4.1 (Fig. 3).
+"""The bottlenecks between a level's features and its head (Sec. 4.1, Fig. 3).
 
 A bottleneck is any ``nn.Module`` that
 
 * is built as ``bottleneck(previous_channels, skip_channels, channels)``, 0 for an input without channels, and
-* is called as ``block(previous, skip)`` and returns ``[B, channels, ...]``; or a pair, a map ``[B, map_channels, ...]``
-  for the next level and ``[B, channels, ...]`` for its own head. Then it says ``map_channels`` in an attribute.
+* is called as ``block(previous, skip)`` and returns ``[B, channels, ...]``; or, if it has an attribute
+  ``map_channels``, a pair: a map ``[B, map_channels, ...]`` for the next level, and ``[B, channels, ...]`` for its own
+  head.
 
-``previous`` is the map of the next coarser level's bottleneck, None at level 0. ``skip`` is a feature of the
-backbone: the deepest one at level 0, a shallower one at each finer level. Without skip connections the finer
-levels get a ``skip`` with 0 channels. It carries no information about the input, but still says to which
-resolution a map has to be brought, so that a network differs in nothing else with and without skip connections.
+``previous`` is the map of the next coarser level's bottleneck, None at level 0. ``skip`` is a feature of the backbone:
+the deepest one at level 0, a shallower one at each finer level. Without skip connections the finer levels get a
+``skip`` with 0 channels. It carries no information about the input but the resolution that the map must have, so the
+network is otherwise the same with and without skip connections.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.models.layers import BatchNorm1d, double_convolution, global_average
+from nested_lightning.models.layers import RobustBatchNorm, double_convolution, global_average
 
 Bottleneck = Callable[[int, int, int], nn.Module]
 """Builds a bottleneck from ``(previous_channels, skip_channels, channels)``."""
@@ -28,7 +29,7 @@ Bottleneck = Callable[[int, int, int], nn.Module]
 class DenseBottleneck(nn.Module):
     """Bottleneck of vectors: pooling, concatenation, linear layer, batch normalisation, ReLU, dropout.
 
-    Works behind any backbone, whether it gives vectors or maps with any number of spatial dimensions.
+    Works with any backbone, whether it gives vectors or maps with any number of spatial dimensions.
 
     Args:
         previous_channels: channels of the coarser level's bottleneck; 0 at level 0.
@@ -51,7 +52,7 @@ class DenseBottleneck(nn.Module):
         super().__init__()
         self.block = nn.Sequential(
             nn.Linear(previous_channels + skip_channels, channels, bias=False),
-            BatchNorm1d(channels),
+            RobustBatchNorm(channels),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
         )
@@ -66,8 +67,8 @@ class DenseBottleneck(nn.Module):
 class ConvBottleneck(nn.Module):
     """Bottleneck of images: a decoder block of the U-Net (Fig. C.1).
 
-    ``previous`` is brought to the resolution of ``skip`` (nearest neighbour) and concatenated with it; then two
-    times convolution, batch normalisation, ReLU. At level 0 it is the U-Net's block at the bottom.
+    ``previous`` is resized to the resolution of ``skip`` (nearest neighbour) and concatenated with it; then twice
+    convolution, batch normalisation, ReLU. At level 0 it is the U-Net's block at the bottom.
 
     Args:
         previous_channels: channels of the coarser level's bottleneck; 0 at level 0.
@@ -95,13 +96,17 @@ class ConvBottleneck(nn.Module):
 
     def forward(self, previous: Tensor | None, skip: Tensor) -> Tensor:
         """Return the level's map ``[B, channels, H, W]``, at the resolution of ``skip``."""
-        if skip.ndim != 4:
-            raise ConfigurationError(
-                f"ConvBottleneck needs maps [batch, channels, height, width], but the backbone gave a feature of "
-                f"shape {list(skip.shape)}. Use `bottleneck: nested_lightning.models.DenseBottleneck` with this "
-                "backbone."
-            )
+        check_maps("ConvBottleneck", skip)
         if previous is not None:
             skip = torch.cat([interpolate(previous, size=skip.shape[2:]), skip], dim=1)
         result: Tensor = self.block(skip)
         return result
+
+
+def check_maps(name: str, feature: Tensor) -> None:
+    """Raise ConfigurationError unless the feature that the bottleneck ``name`` got is a map ``[B, C, H, W]``."""
+    if feature.ndim != 4:
+        raise ConfigurationError(
+            f"{name} needs maps [batch, channels, height, width], but the backbone gave a feature of shape "
+            f"{list(feature.shape)}. Use `bottleneck: nested_lightning.models.DenseBottleneck` with this backbone."
+        )

@@ -13,11 +13,10 @@ _EPS = 1e-6
 class BottleneckHead(nn.Module):
     """Turn a level's feature map into its embedding f_i and its logits (Fig. C.1, C.3).
 
-    The map is averaged over its spatial dimensions and brought to length 1 (L2) over the channels; a map of zeros
-    stays zero. A linear layer gives one logit per class and, in the last column, one for "none of these". That
-    logit is minus infinity, and its parameters get a gradient of exactly zero, until the buffer
-    ``rejection_fitted`` is set to true. So no parameter ever changes its shape, and a softmax over all columns
-    is a softmax over the real classes as long as rejection is not fitted.
+    The map is averaged over its spatial dimensions and scaled to length 1 (L2) over the channels; a map of zeros stays
+    zero. A linear layer gives one logit per class and, in the last column, one for "none of these". That logit is minus
+    infinity, and its parameters get a gradient of exactly zero, until the buffer ``rejection_fitted`` is set to true.
+    So no parameter ever changes its shape, and until then a softmax over all columns is one over the real classes.
 
     Args:
         channels: channels of the feature map, the size of the embedding.
@@ -44,7 +43,7 @@ class BottleneckHead(nn.Module):
         super().__init__()
         self.linear = nn.Linear(channels, n_classes + 1)
         # An embedding of length 1 has mean square 1/channels. Initial weights and Adam's step are meant for mean
-        # square 1: without this factor most of the epochs go into growing logits of a useful size.
+        # square 1: without this factor most epochs are spent on growing logits to a useful size.
         self._scale = channels**0.5
         self.register_buffer("rejection_fitted", torch.tensor(False))
 

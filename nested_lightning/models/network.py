@@ -1,46 +1,43 @@
 """The nested network: a backbone, and per level a bottleneck and a head (Sec. 4.1, Fig. 3)."""
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.models.bottlenecks import Bottleneck, DenseBottleneck
-from nested_lightning.models.checks import positive_integers
-from nested_lightning.models.features import announced_channels, checked_features
 from nested_lightning.models.heads import BottleneckHead
+from nested_lightning.models.layers import positive_integers
 
 
 class NestedNetwork(nn.Module):
     """A backbone whose features pass through a chain of bottlenecks, one per level from coarse to fine.
 
     The bottleneck of level 0 sees the backbone's deepest feature. The bottleneck of each finer level sees the map of
-    the bottleneck before it and, through a skip connection, the next shallower feature; when there is none left, the
-    shallowest once more. A head turns each map into an embedding and logits. Levels beyond ``up_to`` are not run:
-    they cost nothing, and their batch normalisation sees nothing.
+    the bottleneck before it and, through a skip connection, the next shallower feature; when none is left, the
+    shallowest again. A head turns each map into an embedding and logits. Levels beyond ``up_to`` are not run: they cost
+    nothing, and their batch normalisation sees nothing.
 
     Args:
         backbone: any module that gives one feature ``[B, C, ...]`` or a list of them from shallow to deep.
         sizes: classes per level, from coarse to fine.
         bottleneck: builds the bottleneck of a level (contract: :mod:`nested_lightning.models.bottlenecks`).
         bottleneck_channels: size of the embeddings, one number for all levels or one per level.
-        skip_connections: whether the finer levels see the backbone. Without it they form a Markov chain, and a finer
-            level cannot know more than a coarser one; this is for comparison (Table 5).
-        feature_channels: channels of the backbone's features, from shallow to deep. By default what the backbone says
-            itself, in ``out_channels`` or as timm's models do.
+        skip_connections: whether the finer levels see the backbone. Without, they form a Markov chain, and a finer
+            level cannot know more than a coarser one; for comparison (Table 5).
+        feature_channels: channels of the backbone's features, from shallow to deep. By default those that the backbone
+            has in ``out_channels`` or, like timm's models, in ``feature_info`` or ``num_features``.
 
     Attributes:
-        backbone: as given.
         bottlenecks: one per level.
         heads: one :class:`~nested_lightning.models.BottleneckHead` per level.
-        sizes: classes per level.
         bottleneck_channels: size of the embedding per level.
         feature_channels: channels of the backbone's features.
 
     Raises:
-        ConfigurationError: an argument cannot be used, or the backbone or a bottleneck gives something else than
-            it was built for.
+        ConfigurationError: an argument cannot be used, a level does not exist, or the backbone or a bottleneck gives
+            something else than it was built for.
 
     Example:
         >>> import torch
@@ -76,50 +73,34 @@ class NestedNetwork(nn.Module):
             self.bottlenecks.append(bottleneck(previous, self._skip_channels(level), channels))
             previous = getattr(self.bottlenecks[-1], "map_channels", channels)
         heads = nn.ModuleList(map(BottleneckHead, self.bottleneck_channels, self.sizes))
-        self.heads = cast("Sequence[BottleneckHead]", heads)  # ModuleList does not tell a type checker what it holds
+        self.heads = cast("Sequence[BottleneckHead]", heads)  # ModuleList hides the type of its items
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Return the backbone's features ``[B, C, ...]``, from shallow to deep.
-
-        Raises:
-            ConfigurationError: they are not as many, or do not have the channels, that the network was built for.
-        """
+        """Return the backbone's features ``[B, C, ...]``, from shallow to deep."""
         return checked_features(self.backbone, self.backbone(x), self.feature_channels)
 
     def embed(self, x: Tensor, up_to: int | None = None) -> list[Tensor]:
-        """Return the embeddings f_i ``[B, bottleneck_channels[i]]`` of the levels 0 to ``up_to`` (default: all).
-
-        Their length (L2) is 1.
-
-        Raises:
-            ConfigurationError: there is no level ``up_to``.
-        """
+        """Return the unit embeddings ``[B, bottleneck_channels[i]]`` of levels 0 to ``up_to`` (default: all)."""
         return [self.heads[level].embed(features) for level, features in enumerate(self._bottlenecked(x, up_to))]
 
     def forward(self, x: Tensor, up_to: int | None = None) -> list[Tensor]:
         """Return the logits ``[B, sizes[i] + 1]`` of the levels 0 to ``up_to`` (default: all).
 
         The last column is the rejection logit: minus infinity until it is fitted.
-
-        Raises:
-            ConfigurationError: there is no level ``up_to``.
         """
         return [self.heads[level](features) for level, features in enumerate(self._bottlenecked(x, up_to))]
 
     def parts(self, level: int) -> list[nn.Module]:
         """Return the modules that start to train in the stage of ``level``.
 
-        They are the level's bottleneck and head, and at level 0 the backbone, too. Every parameter of the network
+        They are the level's bottleneck and head, and at level 0 also the backbone. Every parameter of the network
         belongs to the parts of exactly one level.
-
-        Raises:
-            ConfigurationError: there is no such level.
         """
         own = [self.bottlenecks[self._checked(level)], self.heads[level]]
         return own if level else [self.backbone, *own]
 
     def _bottlenecked(self, x: Tensor, up_to: int | None) -> Iterator[Tensor]:
-        """Yield for each level what its head sees, ``[B, bottleneck_channels[i], ...]``."""
+        """Yield the input of each level's head, ``[B, bottleneck_channels[i], ...]``."""
         last = len(self.sizes) - 1 if up_to is None else self._checked(up_to)
         features, previous = self.features(x), None
         for level in range(last + 1):
@@ -150,6 +131,56 @@ class NestedNetwork(nn.Module):
                 f"There is no level {level}: the levels are 0 (coarsest) to {len(self.sizes) - 1} (finest)."
             )
         return level
+
+
+def announced_channels(backbone: nn.Module) -> int | Sequence[int]:
+    """Return the channels of a backbone's features according to its attributes.
+
+    In this order: ``out_channels``; ``feature_info.channels()``, as in timm's models with ``features_only=True``;
+    ``num_features``, as in timm's models without a classifier. Raises ConfigurationError if it has none of them.
+    """
+    info: Any = getattr(backbone, "feature_info", None)
+    channels: int | Sequence[int] | None = getattr(backbone, "out_channels", None)
+    if channels is None and hasattr(info, "channels"):
+        channels = info.channels()
+    if channels is None:
+        channels = getattr(backbone, "num_features", None)
+    if channels is None:
+        raise ConfigurationError(
+            f"The backbone {type(backbone).__name__} does not say how many channels its features have. Pass "
+            "`feature_channels=[...]`, one number per feature from shallow to deep, or give it an attribute "
+            "`out_channels`."
+        )
+    return channels
+
+
+def checked_features(backbone: nn.Module, output: object, channels: tuple[int, ...]) -> list[Tensor]:
+    """Return the output of ``backbone`` as a list of features ``[B, C, ...]``.
+
+    Raises ConfigurationError unless it is a tensor or a list or tuple of them, with these ``channels``.
+    """
+    name = type(backbone).__name__
+    given = list(output) if isinstance(output, (list, tuple)) else [output]
+    features = [feature for feature in given if isinstance(feature, Tensor) and feature.ndim >= 2]
+    if len(features) < len(given):
+        raise ConfigurationError(
+            f"The backbone {name} must give one tensor [batch, channels, ...] or a list of them, got "
+            f"{_describe(output)}. Wrap it in a module that returns its features like this."
+        )
+    got = [feature.shape[1] for feature in features]
+    if got != list(channels):
+        raise ConfigurationError(
+            f"The backbone {name} was expected to give {len(channels)} feature(s) with {list(channels)} channels "
+            f"(dimension 1), but gave {len(got)} with {got}. If these are its features, pass "
+            f"`feature_channels={got}`; if they are a classifier's output, remove the classifier."
+        )
+    return features
+
+
+def _describe(output: object) -> str:
+    if isinstance(output, (list, tuple)):
+        return f"{type(output).__name__}({', '.join(map(_describe, output))})"
+    return f"Tensor of shape {list(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
 
 
 def _per_level(bottleneck_channels: int | Sequence[int], n_levels: int) -> tuple[int, ...]:

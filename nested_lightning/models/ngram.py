@@ -1,4 +1,9 @@
-"""Texts as weighted bags of n-grams in a latent semantic space: fast, strong where labels are few, no word order."""
+"""Texts as weighted bags of n-grams in a latent semantic space: fast, strong where labels are few, no word order.
+
+Weights and vectors are those of scikit-learn's ``TfidfVectorizer`` and ``TruncatedSVD``. The counting is done on
+tensors here, because a checkpoint holds tensors only: a fitted vectorizer could not be stored, nor read when
+predicting.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -8,29 +13,28 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding_bag, normalize
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.models.checks import positive_integers, token_ids
-from nested_lightning.models.ngrams import n_gram_keys, term_frequencies
-from nested_lightning.models.text_cache import TextMemory
+from nested_lightning.models.layers import check_token_ids, positive_integers
+from nested_lightning.models.text_cache import TextCache
 
 if TYPE_CHECKING:
     import scipy.sparse
 
-_MIN_TEXTS = 2
+_NO_KEY = torch.iinfo(torch.int64).max
 
 
 class NGramBag(nn.Module):
-    """Backbone of texts: TF-IDF weights of n-grams times a vector for each n-gram, summed up.
+    """Backbone of texts: the sum of vectors of n-grams, weighted by TF-IDF.
 
     The vectors are not trained with the labels: :meth:`fit_inputs` learns them from the training texts alone, by a
-    truncated singular value decomposition of their TF-IDF matrix (latent semantic analysis; Deerwester et al. 1990).
-    Rare n-grams get their place from the company they keep, where vectors trained with few labels would learn them by
-    heart. ``fit`` of the command line does so by itself before training; the bottlenecks are what is trained.
+    truncated singular value decomposition of their TF-IDF matrix (latent semantic analysis; Deerwester et al. 1990). It
+    places rare n-grams by the n-grams they occur with, where vectors trained on few labels would overfit. Training with
+    a ``HierarchicalDataModule`` calls it first; then the bottlenecks are trained.
 
-    The time for a text is linear in its length, and is spent once: its vector is kept in main memory. N-grams are
-    numbered exactly, so that none share a vector.
+    The time for a text is linear in its length and spent once: its vector is kept in main memory. N-grams are numbered
+    exactly, so no two share a vector.
 
     Args:
-        vocabulary_size: how many token ids there may be (``data.text.vocabulary_size``).
+        vocabulary_size: number of token ids (``data.text.vocabulary_size``).
         channels: dimension of the space.
         n_grams: how many different n-grams have a vector: those that occur in the most texts, in at least 2.
         longest: tokens of the longest n-grams.
@@ -38,14 +42,15 @@ class NGramBag(nn.Module):
 
     Attributes:
         out_channels: ``channels``.
-        fitted_buffers: names of what :meth:`fit_inputs` learns and training leaves as it is.
+        fitted_buffers: names of the buffers that :meth:`fit_inputs` learns and training does not change.
 
     Shape:
-        - input: ``int64[B, L]`` token ids, -1 behind the end of a text
+        - input: ``int64[B, L]`` token ids, -1 after the end of a text
         - output: ``[B, channels]``; texts without a known n-gram give zeros
 
     Raises:
-        ConfigurationError: an argument is out of range, an input is no token ids, or :meth:`fit_inputs` was not called.
+        ConfigurationError: an argument is out of range, an input is not token ids, or :meth:`fit_inputs` was not
+            called.
 
     Example:
         >>> texts = torch.tensor([[0, 1, 2], [0, 1, -1], [3, 2, 0], [3, 2, -1]])
@@ -80,36 +85,36 @@ class NGramBag(nn.Module):
             )
         self.vocabulary_size, self.longest, self.out_channels = vocabulary_size, longest, channels
         self.dropout = nn.Dropout(dropout)
-        # Half precision: three digits are more than an average over a text needs, and a checkpoint is half as large.
-        self.register_buffer("keys", torch.full((n_grams,), torch.iinfo(torch.int64).max))
+        # Half precision: three digits are enough for an average over a text, and halve the size of checkpoints.
+        self.register_buffer("keys", torch.full((n_grams,), _NO_KEY))
         self.register_buffer("idf", torch.zeros(n_grams))
         self.register_buffer("vectors", torch.zeros(n_grams, channels, dtype=torch.half))
         self.register_buffer("is_fitted", torch.tensor(False))
-        self._memory = TextMemory(self)
+        self._cache = TextCache(self)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the texts' vectors ``[B, channels]``, brought to a mean square of 1 over the training texts."""
+        """Return the texts' vectors ``[B, channels]``, scaled to a mean square of 1 over the training texts."""
         if not self.is_fitted:
             raise ConfigurationError(
                 "NGramBag has no vectors yet: call its fit_inputs with the training texts, or train with a "
                 "HierarchicalDataModule, which does so."
             )
-        token_ids("NGramBag", tokens, self.vocabulary_size)
-        return self.dropout(self._memory(tokens, self._summed))  # type: ignore[no-any-return]
+        check_token_ids("NGramBag", tokens, self.vocabulary_size)
+        return self.dropout(self._cache(tokens, self._summed))  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def fit_inputs(self, batches: Iterable[Tensor]) -> None:
-        """Learn n-grams, their weights and their vectors; the same from the same texts in the same order.
+        """Learn n-grams, their weights and their vectors; deterministic given the texts and their order.
 
         Args:
-            batches: of the training texts, each ``int64[B, L]`` token ids, -1 behind the end of a text.
+            batches: of the training texts, each ``int64[B, L]`` token ids, -1 after the end of a text.
 
         Raises:
-            ConfigurationError: there is no n-gram that occurs in two texts.
+            ConfigurationError: no two n-grams occur in two texts each.
         """
         from sklearn.decomposition import TruncatedSVD
 
-        self._memory.forget()
+        self._cache.clear()
         texts = [batch.cpu() for batch in batches]
         self._count(texts)
         matrix = self._matrix(texts)
@@ -125,44 +130,79 @@ class NGramBag(nn.Module):
         self.is_fitted.fill_(True)
 
     def _summed(self, tokens: Tensor) -> Tensor:
-        rows, weights = self._weighted(tokens)
-        used, rows = rows.unique(return_inverse=True)
-        return embedding_bag(rows, self.vectors[used].float(), per_sample_weights=weights, mode="sum")
+        indices, weights = self._weighted(tokens)
+        used, indices = indices.unique(return_inverse=True)
+        return embedding_bag(indices, self.vectors[used].float(), per_sample_weights=weights, mode="sum")
 
     def _weighted(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Return places in ``keys`` ``int64[B, G]`` and TF-IDF weights ``float32[B, G]``, 0 where unknown."""
+        """Return indices into ``keys`` ``int64[B, G]`` and TF-IDF weights ``float32[B, G]``, 0 where unknown."""
         keys, frequency = term_frequencies(n_gram_keys(tokens, self.vocabulary_size, self.longest))
-        rows = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
-        is_known = (self.keys[rows] == keys) & (frequency > 0)
-        weights = torch.where(is_known, (1 + frequency.log()) * self.idf[rows], 0.0)
-        return torch.where(is_known, rows, 0), normalize(weights, dim=1)
+        indices = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
+        is_known = (self.keys[indices] == keys) & (frequency > 0)
+        weights = torch.where(is_known, (1 + frequency.log()) * self.idf[indices], 0.0)
+        return torch.where(is_known, indices, 0), normalize(weights, dim=1)
 
     def _count(self, texts: Sequence[Tensor]) -> None:
         """Choose the n-grams, and set their keys (ascending) and inverse document frequencies."""
         found = []
         for tokens in texts:
-            token_ids("NGramBag", tokens, self.vocabulary_size)
+            check_token_ids("NGramBag", tokens, self.vocabulary_size)
             keys, frequency = term_frequencies(n_gram_keys(tokens, self.vocabulary_size, self.longest))
             found.append(keys[frequency > 0])
         keys, n_texts = torch.cat(found).unique(return_counts=True)
-        keys, n_texts = keys[n_texts >= _MIN_TEXTS], n_texts[n_texts >= _MIN_TEXTS]
+        keys, n_texts = keys[n_texts >= 2], n_texts[n_texts >= 2]
         chosen = n_texts.argsort(descending=True, stable=True)[: len(self.keys)].sort().values
-        idf = torch.log((1 + sum(map(len, texts))) / (1 + n_texts[chosen])) + 1
-        self.keys.fill_(torch.iinfo(torch.int64).max)[: len(chosen)] = keys[chosen]
-        self.idf.zero_()[: len(chosen)] = idf
+        self.keys.fill_(_NO_KEY)[: len(chosen)] = keys[chosen]
+        self.idf.zero_()[: len(chosen)] = torch.log((1 + sum(map(len, texts))) / (1 + n_texts[chosen])) + 1
 
     def _matrix(self, texts: Sequence[Tensor]) -> "scipy.sparse.csr_matrix":
-        """Return the TF-IDF weights of all texts ``[N, n_grams that there are]``."""
+        """Return the TF-IDF weights of all texts ``[N, number of chosen n-grams]``."""
         import scipy.sparse
 
-        rows, columns, weights, start = [], [], [], 0
+        rows, columns, values, start = [], [], [], 0
         for tokens in texts:
             column, weight = (part.cpu() for part in self._weighted(tokens.to(self.keys.device)))
             row, at = weight.nonzero(as_tuple=True)
             rows.append(row + start)
             columns.append(column[row, at])
-            weights.append(weight[row, at])
+            values.append(weight[row, at])
             start += len(tokens)
+        places = tuple(torch.cat(part).numpy() for part in (rows, columns))
         shape = (start, int((self.idf > 0).sum()))
-        values, *places_of = (torch.cat(part).numpy() for part in (weights, rows, columns))
-        return scipy.sparse.csr_matrix((values, tuple(places_of)), shape=shape)
+        return scipy.sparse.csr_matrix((torch.cat(values).numpy(), places), shape=shape)
+
+
+def n_gram_keys(tokens: Tensor, n_tokens: int, longest: int) -> Tensor:
+    """Number the n-grams of 1 to ``longest`` tokens uniquely: the tokens are digits to base ``n_tokens + 1``.
+
+    ``tokens`` are ``int64[B, L]``, -1 after the end of a text. Returns ``int64[B, G]``, -1 where an n-gram would reach
+    beyond the end of its text.
+
+    Example:
+        >>> n_gram_keys(torch.tensor([[3, 1, -1]]), n_tokens=9, longest=2)
+        tensor([[ 4,  2, -1, 42, -1]])
+    """
+    digits = tokens + 1
+    keys, result = digits, []
+    for n in range(1, longest + 1):
+        if n > 1:
+            keys = torch.where(digits[:, n - 1 :] > 0, keys[:, :-1] * (n_tokens + 1) + digits[:, n - 1 :], 0)
+        result.append(torch.where(keys > 0, keys, -1))
+    return torch.cat(result, dim=1)
+
+
+def term_frequencies(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the keys ``int64[B, G]`` of each text in ascending order, and how often each occurs in it.
+
+    The frequency ``float32[B, G]`` stands at the first of equal keys; it is 0 at the others and at negative ones.
+
+    Example:
+        >>> term_frequencies(torch.tensor([[7, -1, 5, 7]]))
+        (tensor([[-1,  5,  7,  7]]), tensor([[0., 1., 2., 0.]]))
+    """
+    keys = keys.sort(dim=1).values
+    first = torch.ones_like(keys, dtype=torch.bool)
+    first[:, 1:] = keys[:, 1:] != keys[:, :-1]
+    group = first.cumsum(1) - 1
+    counts = torch.zeros(keys.shape, device=keys.device).scatter_add_(1, group, torch.ones_like(keys).float())
+    return keys, torch.where(first & (keys >= 0), counts.gather(1, group), 0.0)

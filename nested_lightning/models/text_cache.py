@@ -1,4 +1,4 @@
-"""Frozen backbones of texts: what one has made of a text is kept, and not made again in the next epoch."""
+"""A cache of the vectors that frozen backbones compute from texts."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 
-class TextMemory:
-    """The vectors of the texts that a frozen backbone has seen, in main memory: texts * channels * 4 bytes.
+class TextCache:
+    """Keep the vectors of all texts that a frozen backbone has seen, in main memory: texts * channels * 4 bytes.
 
     Args:
-        backbone: forgets them when its weights are loaded.
+        backbone: clears the cache when its weights are loaded.
 
     Example:
-        >>> memory = TextMemory(nn.Identity())
-        >>> memory(torch.tensor([[1, 2], [3, -1]]), lambda tokens: tokens.clamp(min=0).float())
+        >>> cache = TextCache(nn.Identity())
+        >>> cache(torch.tensor([[1, 2], [3, -1]]), lambda tokens: tokens.clamp(min=0).float())
         tensor([[1., 2.],
                 [3., 0.]])
     """
@@ -25,17 +25,17 @@ class TextMemory:
         self._vectors: dict[bytes, Tensor] = {}
         backbone.register_load_state_dict_pre_hook(self._before_loading)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Forget all vectors, because the backbone has changed."""
         self._vectors.clear()
 
     def _before_loading(self, backbone: nn.Module, state: Mapping[str, Any], prefix: str, *_: object) -> None:
         if any(name.startswith(prefix) for name in state):
-            self.forget()
+            self.clear()
 
     @torch.no_grad()
     def __call__(self, tokens: Tensor, encode: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return the texts' vectors ``[B, channels]``; ``encode`` makes those of the rows that are new."""
+        """Return the texts' vectors ``[B, channels]``, encoding only those that are new."""
         keys = [hashlib.blake2b(row[row >= 0].numpy().tobytes(), digest_size=16).digest() for row in tokens.cpu()]
         new = [i for i, key in enumerate(keys) if key not in self._vectors]
         if new:

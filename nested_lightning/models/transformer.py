@@ -1,4 +1,4 @@
-"""A pretrained encoder of sentences, from a folder on disk, as the backbone of texts."""
+"""A pretrained sentence encoder, from a folder on disk, as the backbone of texts."""
 
 from pathlib import Path
 from typing import Any
@@ -6,30 +6,30 @@ from typing import Any
 from torch import Tensor, nn
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.models.checks import token_ids
-from nested_lightning.models.text_cache import TextMemory
+from nested_lightning.models.layers import check_token_ids
+from nested_lightning.models.text_cache import TextCache
 
 
 class PretrainedEncoder(nn.Module):
     """A transformer that the library ``transformers`` can load; a text's vector is the mean over its tokens.
 
-    Its tokenizer cuts the texts: set ``data.text.tokenizer`` to the same folder, and ``data.text.length`` to no more
-    than it can read. The folder is needed again whenever the network is built, also to predict; the weights are then
-    those of the checkpoint.
+    Its tokenizer splits the texts: set ``data.text.tokenizer`` to the same folder, and ``data.text.length`` to at most
+    the model's maximum. The folder is needed whenever the network is built, also to predict; the weights are then those
+    of the checkpoint.
 
     Args:
         folder: with ``config.json`` and ``model.safetensors``; nothing is downloaded, and no code in it is run.
-        frozen: whether it stays as it is. Then each text passes it once, and its vector is kept in memory.
+        frozen: whether its weights stay unchanged. Then each text is encoded once, and its vector kept in memory.
 
     Attributes:
         out_channels: dimension of the vectors.
 
     Shape:
-        - input: ``int64[B, L]`` token ids, -1 behind the end of a text
+        - input: ``int64[B, L]`` token ids, -1 after the end of a text
         - output: ``[B, out_channels]``
 
     Raises:
-        ConfigurationError: ``transformers`` is missing, the folder cannot be used, or a text is too long for it.
+        ConfigurationError: ``transformers`` is missing, the folder cannot be used, or a text is too long.
     """
 
     def __init__(self, folder: str, frozen: bool = True) -> None:
@@ -38,29 +38,28 @@ class PretrainedEncoder(nn.Module):
         self.model.requires_grad_(not frozen)
         self.frozen = frozen
         self.out_channels = int(self.model.config.hidden_size)
-        self._memory = TextMemory(self)
+        self._cache = TextCache(self)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the texts' vectors."""
-        config = self.model.config
-        token_ids(type(self).__name__, tokens, config.vocab_size)
+        check_token_ids(type(self).__name__, tokens, self.model.config.vocab_size)
         longest = self._longest()
         if longest is not None and tokens.shape[1] > longest:
             raise ConfigurationError(
                 f"PretrainedEncoder reads {longest} tokens at most, got texts of {tokens.shape[1]}: set "
                 f"data.text.length to {longest} or less"
             )
-        return self._memory(tokens, self._encoded) if self.frozen else self._encoded(tokens)
+        return self._cache(tokens, self._encoded) if self.frozen else self._encoded(tokens)
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
-        """Set the mode; what is frozen stays in evaluation mode."""
+        """Set the mode; a frozen encoder stays in evaluation mode."""
         return super().train(mode and not self.frozen)
 
     def _longest(self) -> int | None:
         """Return how many tokens of a text the model can read; None: any number."""
         positions: int | None = getattr(self.model.config, "max_position_embeddings", None)
         table = getattr(getattr(self.model, "embeddings", None), "position_embeddings", None)
-        padding = getattr(table, "padding_idx", None)  # RoBERTa and its kin count from behind that of the padding
+        padding = getattr(table, "padding_idx", None)  # RoBERTa and similar models count from after the padding's
         return positions if positions is None or padding is None else positions - padding - 1
 
     def _encoded(self, tokens: Tensor) -> Tensor:
@@ -88,7 +87,7 @@ def _load(folder: str) -> Any:
         model = transformers.AutoModel.from_pretrained(
             path, local_files_only=True, use_safetensors=True, trust_remote_code=False
         )
-    except Exception as error:  # what a broken folder raises differs between models
+    except Exception as error:  # the exceptions for a broken folder differ between models
         raise ConfigurationError(f"PretrainedEncoder: {path} cannot be loaded ({error})") from error
     if model.config.is_encoder_decoder:
         raise ConfigurationError(

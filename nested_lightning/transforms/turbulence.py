@@ -6,26 +6,22 @@ from torch.nn.functional import conv1d, grid_sample
 
 from nested_lightning.errors import ConfigurationError, DataError
 
-_TRUNCATE = 4.0  # the filter ends at four standard deviations, as scipy.ndimage.gaussian_filter's
-
 
 class Turbulence(nn.Module):
-    """Move the pixels of each image along a smooth random field of its own; a transform like torchvision's.
+    """Distort each image by its own smooth random field, drawn from torch's global generator.
 
-    The random numbers are torch's global ones. Levels 1 to 4 of the paper are strengths 0.8, 1, 1.3 and 1.5 with
-    smoothness 1.
+    Levels 1 to 4 of the paper are strengths 0.8, 1, 1.3 and 1.5 with smoothness 1.
 
     Args:
         strength: T, the standard deviation of the displacement in pixels, along each axis.
-        smoothness: S, the standard deviation in pixels of the Gaussian filter that makes neighbours move alike.
+        smoothness: S, the standard deviation in pixels of the Gaussian filter, which moves neighbours alike.
 
     Shape:
-        - input: float images ``[C, H, W]`` or ``[B, C, H, W]``
-        - output: the same
+        - input and output: float images ``[C, H, W]`` or ``[B, C, H, W]``
 
     Raises:
         ConfigurationError: a strength or smoothness that is not positive.
-        DataError: the input is something else than float images.
+        DataError: the input is not float images.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -42,7 +38,7 @@ class Turbulence(nn.Module):
         self.strength, self.smoothness = strength, smoothness
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the images, each distorted by a field of its own, the same for its channels."""
+        """Return the images, each distorted by its own field, which its channels share."""
         if images.ndim not in (3, 4) or not images.is_floating_point():
             raise DataError(
                 f"Turbulence needs float images [C, H, W] or [B, C, H, W], got {images.dtype} {list(images.shape)}"
@@ -52,25 +48,22 @@ class Turbulence(nn.Module):
         return turbulence(batch, noise, self.strength, self.smoothness).reshape(images.shape)
 
     def extra_repr(self) -> str:
-        """Return the options, for printing."""
+        """Return the arguments, for printing."""
         return f"strength={self.strength}, smoothness={self.smoothness}"
 
 
 def turbulence(images: Tensor, noise: Tensor, strength: float, smoothness: float) -> Tensor:
-    """Return images distorted by the fields that are made of ``noise`` (Alg. 1).
+    """Return images distorted by the fields computed from ``noise`` (Alg. 1).
 
     Each component of the noise is smoothed with a Gaussian filter and scaled to the standard deviation ``strength``.
-    The value at a pixel is then taken, by bilinear interpolation, from where the field points to; what lies beyond
-    the border is the border.
+    Each pixel then gets the value, by bilinear interpolation, of the place its field points to; beyond the border the
+    image continues with the border's value.
 
     Args:
         images: float ``[B, C, H, W]``.
         noise: standard normal ``[B, 2, H, W]``: per image the displacement u along the width and v along the height.
         strength: T in pixels.
         smoothness: S in pixels.
-
-    Returns:
-        Images like ``images``.
     """
     height, width = images.shape[2:]
     field = _smoothed(_smoothed(noise.to(images), smoothness).mT, smoothness).mT
@@ -83,8 +76,8 @@ def turbulence(images: Tensor, noise: Tensor, strength: float, smoothness: float
 
 
 def _smoothed(noise: Tensor, sigma: float) -> Tensor:
-    """Return ``noise`` filtered along its last dimension; at its ends it is continued by its mirror image."""
-    radius, size = int(_TRUNCATE * sigma + 0.5), noise.shape[-1]
+    """Return ``noise`` filtered along its last dimension and mirrored at its ends, like scipy's gaussian_filter."""
+    radius, size = int(4 * sigma + 0.5), noise.shape[-1]
     places = torch.arange(-radius, size + radius, device=noise.device) % (2 * size)
     mirrored = noise[..., torch.where(places < size, places, 2 * size - 1 - places)]
     weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1).to(noise) / sigma) ** 2)

@@ -1,4 +1,4 @@
-"""The commands of the paper's evaluation: on digits in place of MNIST, and against figures made by hand."""
+"""The commands of the paper's evaluation: on digits instead of MNIST, and against values computed by hand."""
 
 import json
 import math
@@ -14,11 +14,12 @@ from helpers.killed_run import Server
 from scipy.stats import ttest_rel
 
 from benchmarks.paper import __main__ as command
-from benchmarks.paper import experiments, markdown, report, training, verdict
-from benchmarks.paper.answer import answer
-from benchmarks.paper.commands import COMMANDS
+from benchmarks.paper import commands, experiments, markdown, report, significance, training
+from benchmarks.paper.commands import Runs, table
 from benchmarks.paper.experiments import Experiment
-from benchmarks.paper.result import Cell, Result, Row
+from benchmarks.paper.report import summarise
+from benchmarks.paper.result import Cell, Result, Row, percent
+from benchmarks.paper.tables import COMMANDS
 from benchmarks.paper.training import RunError, Workspace
 from nested_lightning.cli.lightning_cli import NestedCLI
 
@@ -41,8 +42,8 @@ def digits(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.paper.training.subprocess.call", call)
 
 
-def test_the_report_is_made_of_the_results() -> None:
-    made = report.report(report.read_results(ROOT / "benchmarks" / "results"))
+def test_the_committed_page_is_that_of_the_committed_results() -> None:
+    made = report.format_page(report.read_results(ROOT / "benchmarks" / "results"))
     assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == made
     for name, result in report.read_results(ROOT / "benchmarks" / "results").items():
         assert result.name == name and result.seeds == sorted(result.seeds)
@@ -58,7 +59,7 @@ def test_the_results_were_made_with_the_options_that_the_commands_have_now() -> 
 
 
 @pytest.mark.usefixtures("digits")
-def test_trains_once_and_measures_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trains_once_and_evaluates_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folders = ["--data", str(tmp_path), "--runs", str(tmp_path / "runs"), "--results", str(tmp_path / "results")]
     command.main(["tableB1", "--seeds", "1", *folders])
     printed = capsys.readouterr().out
@@ -66,11 +67,8 @@ def test_trains_once_and_measures_again(tmp_path: Path, capsys: pytest.CaptureFi
     made = json.loads((run / "run.json").read_text())
     assert made["options"] == Experiment("mnist", "nested", 1).options("x") and made["seconds"] > 0
     measured = json.loads((run / "evaluation.json").read_text())
-    assert (
-        set(measured["calibrated"])
-        == set(measured["uncalibrated"])
-        == {"clean", *(f"distortion_{i}" for i in range(1, 5))}
-    )
+    parts = {"clean", *(f"distortion_{i}" for i in range(1, 5))}
+    assert set(measured["calibrated"]) == set(measured["uncalibrated"]) == parts
     assert measured["calibrated"] == measured["combinations"]["nested"]
     row = (run / "metrics.csv").read_text()
     assert str(measured["calibrated"]["clean"]["fine/accuracy"])[:6] in row
@@ -80,21 +78,20 @@ def test_trains_once_and_measures_again(tmp_path: Path, capsys: pytest.CaptureFi
     assert (run / "checkpoints" / "final.ckpt").stat().st_mtime == before
     assert capsys.readouterr().out == printed
     result = json.loads((tmp_path / "results" / "tableB1.json").read_text())
-    assert result["rows"][0]["cells"][1]["accuracy"] == [
-        round(100 * measured["calibrated"]["clean"]["fine/accuracy"], 2)
-    ]
+    fine = measured["calibrated"]["clean"]["fine/accuracy"]
+    assert result["rows"][0]["cells"][1]["accuracy"] == [round(100 * fine, 2)]
     assert result["seeds"] == [1] and result["versions"]["torch"]
 
 
 @pytest.mark.usefixtures("digits")
-def test_a_failed_run_and_other_settings_are_told(
+def test_a_failed_run_and_other_options_are_errors(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = Workspace(tmp_path, tmp_path, jobs=1)
-    wrong = Experiment("mnist", "traditional", 1)
-    training.write(wrong.folder(tmp_path) / "run.json", {"options": ["--other"]})
+    other = Experiment("mnist", "traditional", 1)
+    training.write(other.folder(tmp_path) / "run.json", {"options": ["--other"]})
     with pytest.raises(RunError, match=r"trained with the options --other, .* move that folder away"):
-        training.complete([wrong], workspace)
+        training.complete([other], workspace)
     monkeypatch.setitem(DIGITS["mnist"]["variants"], "nested", "--data.budgets [1,2]")
     with pytest.raises(SystemExit) as stopped:
         command.main(["tableB1", "--seeds", "1", "--data", str(tmp_path), "--runs", str(tmp_path)])
@@ -102,22 +99,22 @@ def test_a_failed_run_and_other_settings_are_told(
     assert "failed (exit code 2)" in (told := capsys.readouterr().err) and "data.budgets" in told
 
 
-def test_without_data_says_where_they_belong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_folder_of_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["tableB1", "--data", str(tmp_path / "none")])
-    assert "there is no such folder" in capsys.readouterr().err
+    assert "not a folder; give the one with mnist" in capsys.readouterr().err
 
 
-def test_every_table_needs_variants_that_there_are() -> None:
-    for name, entry in COMMANDS.items():
-        needed = entry.needs(name, [1, 2])
+def test_every_table_needs_variants_that_exist() -> None:
+    for entry in COMMANDS.values():
+        needed = entry.runs(Workspace(ROOT, ROOT), 2).experiments()
         assert len(set(needed)) == len(needed)
         for experiment in needed:
             options = experiment.options("DATA")
             assert options[0] == "--config" and not any("{" in option for option in options)
 
 
-def test_a_stage_of_the_budgets_sees_as_many_rows_whatever_the_budget() -> None:
+def test_a_stage_of_the_budgets_sees_as_many_samples_whatever_the_budget() -> None:
     options = {n: Experiment("mnist", f"end_to_end_at_{n}", 1).options("DATA") for n in (100, 1000, 6000)}
     epochs = {n: int(o[o.index("--cascade.max_epochs") + 1]) for n, o in options.items()}
     assert epochs == {100: 200, 1000: 60, 6000: 10}
@@ -146,48 +143,49 @@ def test_the_command_line_takes_the_options(dataset: str, variant: str, monkeypa
 
 
 def test_verdicts_by_hand() -> None:
-    assert verdict.compared([99.0], 99.4, 0.5) == "=" and verdict.compared([99.0], 99.6, 0.5) == "-"
-    assert verdict.compared([90.0, 92.0], 88.2, 0.5) == "=" and verdict.compared([90.0, 92.0], 88.1, 0.5) == "+"
-    assert verdict.verdict(Cell([98.0, 98.1], [97.9, 98.0], [94.2, 84.1])) == "better / better"
-    assert verdict.verdict(Cell([98.0], [80.0], [98.1, 98.0])) == "within spread / worse"
-    assert verdict.verdict(Cell([98.0], [80.0], [98.1])) == "within spread"
-    assert verdict.verdict(Cell([98.0], [80.0])) == ""
+    assert significance.compare([99.0], 99.4, 0.5) == "=" and significance.compare([99.0], 99.6, 0.5) == "-"
+    assert significance.compare([90.0, 92.0], 88.2, 0.5) == "=" and significance.compare([90.0, 92.0], 88.1, 0.5) == "+"
+    assert significance.judge(Cell([98.0, 98.1], [97.9, 98.0], [94.2, 84.1])) == "better / better"
+    assert significance.judge(Cell([98.0], [80.0], [98.1, 98.0])) == "within spread / worse"
+    assert significance.judge(Cell([98.0], [80.0], [98.1])) == "within spread"
+    assert significance.judge(Cell([98.0], [80.0])) == ""
 
 
 def test_the_paired_interval_is_that_of_the_t_test() -> None:
     rng = np.random.default_rng(0)
     ours, baseline = rng.normal(1, 1, 6), rng.normal(0, 1, 6)
-    middle, half = verdict.interval(verdict.differences(ours.tolist(), baseline.tolist()))
+    middle, half = significance.confidence_interval(significance.subtract(ours.tolist(), baseline.tolist()))
     low, high = ttest_rel(ours, baseline).confidence_interval(0.95)
     assert (middle - half, middle + half) == pytest.approx((low, high))
-    assert verdict.interval(verdict.differences([1.0], [3.0])) == (-2.0, math.inf)
+    assert significance.confidence_interval(significance.subtract([1.0], [3.0])) == (-2.0, math.inf)
 
 
 def result(name: str = "table6", **values: Any) -> Result:
     cells: list[Cell | None] = [Cell([98.0, 99.0], [97.0, 97.5], [94.2, 84.1]), None]
-    return Result(name, "A table", [1, 2], ["Original", "Distortion 1"], [Row("Fine", cells)], **values)
+    made = {"title": "A table", "columns": ["Original", "Distortion 1"], "rows": [Row("Fine", cells)]}
+    return Result(name=name, **{"seeds": [1, 2], **made, **values})
 
 
 def test_a_result_survives_json() -> None:
-    there = result(notes=["a note"], values={"x": {"1": [2.0]}}, pictures={"p": object()})
-    back = Result.from_dict(json.loads(json.dumps(there.to_dict())))
-    assert back.rows == there.rows and back.values == there.values and list(back.pictures) == ["p"]
+    before = result(notes=["a note"], values={"x": {"1": [2.0]}}, pictures={"p": object()})
+    after = Result.from_dict(json.loads(json.dumps(before.to_dict())))
+    assert after.rows == before.rows and after.values == before.values and list(after.pictures) == ["p"]
 
 
 def test_markdown_by_hand() -> None:
     spread = statistics.stdev([98.0, 99.0])
-    assert markdown.table(result()).splitlines() == [
+    assert markdown.format_table(result()).splitlines() == [
         "| | Original | Distortion 1 |",
         "|---|---|---|",
         f"| Fine | 98.5 ± {spread:.1f} / 97.2 ± 0.4 (paper 94.2/84.1: better / better) | - |",
     ]
-    assert markdown.difference([1.0, 1.1, 0.9]).startswith("**+1.0 ±")
-    assert markdown.difference([1.0, -1.1, 0.9]).startswith("+0.3 ±")
-    assert markdown.mean([54079.0]) == "54,079"
+    assert markdown.format_difference([1.0, 1.1, 0.9]).startswith("**+1.0 ±")
+    assert markdown.format_difference([1.0, -1.1, 0.9]).startswith("+0.3 ±")
+    assert markdown.format_mean([54079.0]) == "54,079"
 
 
 def test_the_page_has_every_result_and_names_what_is_missing() -> None:
-    page = report.report({"table6": result(notes=["a\n note"], pictures={"p": None})})
+    page = report.format_page({"table6": result(notes=["a\n note"], pictures={"p": None})})
     assert "## A table" in page and "![A table](figures/p.png)" in page and "a note" in page
     assert "python -m benchmarks.paper table6 --seeds 2`; seeds 1, 2" in page
     assert "- `python -m benchmarks.paper tableB1`" in page and "- `python -m benchmarks.paper table6`" not in page
@@ -197,14 +195,17 @@ def curve(base: float, seeds: int = 3) -> dict[str, Any]:
     return {"100": [{"clean": {"accuracy": base + i / 1000}} for i in range(seeds)]}
 
 
-def test_the_answer_counts_what_is_sure() -> None:
+def summary_of(made: Result) -> list[str]:
+    return summarise({made.name: made}).splitlines()
+
+
+def test_the_summary_counts_significant_differences() -> None:
     values = {"nested": curve(0.9), "end_to_end": curve(0.8), "traditional": curve(0.9)}
-    lines = answer({"budgets_mnist": result("budgets_mnist", values=values)}).splitlines()
-    assert lines[2:] == [
-        "**Few fine labels, MNIST, finest level** (2 seeds): of 2 cells surely ahead in 1 (end to end, clean: 100), "
-        "surely behind in 0.",
+    assert summary_of(result("budgets_mnist", values=values))[2:] == [
+        "**Few fine labels, MNIST, finest level** (2 seeds): nested is significantly better in 1 of 2 "
+        "comparisons (end to end, clean: 100), significantly worse in 0.",
         "",
-        "| against | 100 |",
+        "| baseline | 100 |",
         "|---|---|",
         "| end to end, clean | **+10.0 ± 0.0** |",
         "| traditional, clean | +0.0 ± 0.0 |",
@@ -214,41 +215,62 @@ def test_the_answer_counts_what_is_sure() -> None:
         Row("middle: traditional", [Cell([9.0, 9.0], [0.0, 0.0]), None]),
         Row("fine: e2e, calibrated", [Cell([1.0, 1.0], []), None]),
     ]
-    compared = Result("comparison_mnist", "C", [1, 2], ["Original", "Distortion 2"], rows)
-    lines = answer({"comparison_mnist": compared}).splitlines()
-    assert lines[2].endswith(": of 1 cells surely ahead in 0, surely behind in 1 (traditional: fine, original).")
-    assert lines[4:] == ["| against | fine, original |", "|---|---|", "| traditional | **-1.1 ± 0.6** |"]
+    lines = summary_of(result("comparison_mnist", rows=rows))
+    assert ": nested is significantly better in 0 of 1 comparisons, " in lines[2]
+    assert lines[2].endswith(", significantly worse in 1 (traditional: fine, original).")
+    assert lines[4:] == ["| baseline | fine, original |", "|---|---|", "| traditional | **-1.1 ± 0.6** |"]
 
 
-def test_the_answer_has_each_baseline_beside_nested() -> None:
+def test_the_summary_compares_each_baseline_with_nested() -> None:
     rows = [
         Row("End-to-end", [Cell([90.0, 91.0]), Cell([80.0, 81.0])]),
         Row("Nested", [Cell([92.0, 93.0]), Cell([80.0, 79.0])]),
     ]
-    levels = Result("table2_dbpedia", "Table 2: texts", [1, 2], ["l1", "l2"], rows)
-    lines = answer({"table2_dbpedia": levels}).splitlines()
-    assert lines[2].startswith("**Table 2: texts** (2 seeds): of 2 cells surely ahead in 1 (end-to-end: l1), ")
+    lines = summary_of(result("table2_dbpedia", title="Table 2: texts", columns=["l1", "l2"], rows=rows))
+    start = "**Table 2: texts** (2 seeds): nested is significantly better in 1 of 2 comparisons (end-to-end: l1), "
+    assert lines[2].startswith(start)
     assert lines[-1] == "| end-to-end | **+2.0 ± 0.0** | -1.0 ± 12.7 |"
-    rows = [
-        Row(f"{attack}, {method}", [Cell([coarse, coarse]), Cell([90.0, 100.0])])
-        for attack, method, coarse in [
-            ("a", "nested", 2.0),
-            ("a", "end-to-end", 3.0),
-            ("b", "nested", 9.0),
-            ("b", "end-to-end", 5.0),
-        ]
-    ]
-    attacked = Result("table4", "Table 4", [1, 2], ["coarse", "rows broken"], rows)
-    assert answer({"table4": attacked}).splitlines()[-4:] == [
-        "| against | coarse |",
+    found = {"a, nested": 2.0, "a, end-to-end": 3.0, "b, nested": 9.0, "b, end-to-end": 5.0}
+    rows = [Row(label, [Cell([coarse, coarse]), Cell([90.0, 100.0])]) for label, coarse in found.items()]
+    assert summary_of(result("table4", columns=["coarse", "rows broken"], rows=rows))[-4:] == [
+        "| baseline | coarse |",
         "|---|---|",
         "| a, end-to-end | **-1.0 ± 0.0** |",
         "| b, end-to-end | **+4.0 ± 0.0** |",
     ]
 
 
-def test_one_seed_is_sure_of_nothing() -> None:
+def test_with_one_seed_nothing_is_significant() -> None:
     values = {"nested": curve(0.9, 1), "end_to_end": curve(0.7, 1)}
-    lines = answer({"budgets_mnist": Result("budgets_mnist", "B", [1], [], [], values=values)})
-    assert "(1 seed, so nothing is sure): of 1 cells surely ahead in 0, " in lines
+    lines = "\n".join(summary_of(result("budgets_mnist", seeds=[1], values=values)))
+    assert "(1 seed, so nothing is significant): nested is significantly better in 0 of 1 comparisons, " in lines
     assert "| end to end, clean | +20.0 |" in lines and "inf" not in lines
+
+
+def test_a_table_is_a_decorated_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "REGISTERED", {})
+
+    @table("table7", dataset="mnist", variants=["nested", "traditional"], seeds=2)
+    def compare_paths(runs: Runs) -> Result:
+        paths = {v: [e["calibrated"]["clean"]["path/accuracy"] for e in runs.evaluations(v)] for v in runs.variants}
+        rows = [Row(variant, [Cell(percent(accuracies))]) for variant, accuracies in paths.items()]
+        return Result(title="Table 7", columns=["Original"], rows=rows)
+
+    entry = commands.REGISTERED["table7"]
+    runs = entry.runs(Workspace(tmp_path, tmp_path), first=3)
+    assert [(e.variant, e.seed) for e in runs.experiments()] == [
+        *(("nested", 3), ("traditional", 3)),
+        *(("nested", 4), ("traditional", 4)),
+    ]
+    for i, experiment in enumerate(runs.experiments()):
+        made = {"options": ["a", "b"], "seconds": i, "device": "CPU", "versions": {"torch": f"2.{i // 2}"}}
+        training.write(experiment.folder(tmp_path) / "run.json", made)
+        evaluation = {"calibrated": {"clean": {"path/accuracy": i / 8}}}
+        training.write(experiment.folder(tmp_path) / "evaluation.json", evaluation)
+    made = entry.result(runs)
+    assert [(row.label, row.cells[0].accuracy) for row in made.rows if row.cells[0]] == [
+        ("nested", [0.0, 25.0]),
+        ("traditional", [12.5, 37.5]),
+    ]
+    assert (made.name, made.seeds, made.versions) == ("table7", [3, 4], {"torch": "2.0, 2.1"})
+    assert made.runs["mnist/nested"] == {"options": "a b", "seconds": [0, 2], "devices": ["CPU", "CPU"]}

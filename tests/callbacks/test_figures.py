@@ -221,8 +221,8 @@ def test_samples_are_the_rows_of_the_answers(tmp_path):
     for sample, i in zip(samples, measured.answers.worst_first().tolist(), strict=False):
         assert sample.row == i and (sample.input == i).all()
         path = [TAXONOMY.names(level)[k] for level, k in enumerate(measured.answers.path[i].tolist())]
-        assert sample.answer == path and sample.truth == ["a", "p", "1"]
-        assert sample.right == [answer == truth for answer, truth in zip(path, sample.truth, strict=True)]
+        assert sample.prediction == path and sample.truth == ["a", "p", "1"]
+        assert sample.correct == [answer == truth for answer, truth in zip(path, sample.truth, strict=True)]
     shuffled = DataLoader(rows.dataset, batch_size=5, shuffle=True)
     assert run_network(trainer, module, shuffled).rows is None
     unknown = worst_samples(measured._replace(rows=None), TAXONOMY, 1)

@@ -99,7 +99,7 @@ def expect(message: str, *parts: str) -> None:
     (["--trainer.accelerator", "gpuu"], ["group 'trainer'", "gpuu", "cpu"]),
     (["--trainer.devices", "0"], ["group 'trainer'", "devices"]),
     (["--trainer.precision", "13"], ["'trainer.precision' cannot be '13'", "'bf16-mixed'"]),
-    (["--model.combination", "nestd"], ["'nestd' is no combination rule", "mean 'nested'"]),
+    (["--model.combination", "nestd"], ["unknown combination rule 'nestd'", "mean 'nested'"]),
     (["--model.loss_weights", "[1, 2]"], ["model.loss_weights", "2 values for the 3 levels"]),
     (["--model.threshold", "3"], ["model.threshold must lie in [0, 1], got 3"]),
     (["--model.bottleneck_channels", "[3]"], ["bottleneck_channels", "3 levels", "1 number"]),

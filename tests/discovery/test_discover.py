@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nested_lightning.data.labelled import load_taxonomy
-from nested_lightning.discovery import confusion, discover, labelled_rows, normalised, off_diagonal_masses
+from nested_lightning.discovery import confusion, discover, labelled_rows, off_diagonal_masses
 from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
+from nested_lightning.functional.reliability import normalised
 from nested_lightning.taxonomy import Taxonomy
 
 PLANTED = [("a", "b", "c"), ("d", "e"), ("f", "g"), ("h", "i", "j")]  # the first two and the last two belong together

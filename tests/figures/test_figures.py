@@ -8,21 +8,20 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from nested_lightning import Taxonomy
 from nested_lightning.callbacks.run_figures import compared_distortions, level_name
 from nested_lightning.figures import (
     Sample,
     accuracy_timeline,
     confidence_histogram,
-    confusion_by_taxonomy,
     depth_chart,
     distortion_curves,
     loss_timeline,
+    plot_confusion,
+    reliability_diagram,
     risk_coverage_diagram,
     samples_sheet,
 )
-from nested_lightning.figures.png import rendered
-from nested_lightning.figures.style import look, panels, plain
+from nested_lightning.figures.style import look, panels, plain, rendered
 from nested_lightning.functional.selective import risk_histogram
 
 
@@ -35,6 +34,7 @@ def labels(ax) -> list[str]:
 
 
 @pytest.mark.parametrize("draw", [
+    lambda ax: reliability_diagram(torch.zeros(15, 3), ax),
     lambda ax: confidence_histogram(torch.zeros(10_000, 2, dtype=torch.long), ax),
     lambda ax: risk_coverage_diagram({"a": torch.zeros(10_000, 2, dtype=torch.long)}, ax),
     lambda ax: depth_chart(torch.zeros(3, 3, dtype=torch.long), ["a", "b"], ax),
@@ -42,27 +42,42 @@ def labels(ax) -> list[str]:
     lambda ax: distortion_curves([], [], [], ax=ax),
     lambda ax: samples_sheet([], ["a"], ax),
 ])  # fmt: skip
-def test_axes_of_ones_own_and_nothing_seen(draw):
+def test_given_axes_and_nothing_seen(draw):
     figure, (first, second) = panels(2)
     assert draw(second) == (figure, second)
     assert not first.has_data()
     rendered(figure)
 
 
-def test_every_answer_is_in_a_bar_of_its_kind():
+def test_reliability_is_drawn_where_there_are_samples():
+    bins = torch.tensor([[0, 0, 0], [8, 3.2, 2], [0, 0, 0], [2, 1.8, 2]], dtype=torch.float64)
+    figure, ax = reliability_diagram(bins)
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in ax.patches]
+    assert bars == [pytest.approx((0.375, 0.25)), pytest.approx((0.875, 1.0))]
+    assert texts(ax) == ["8", "2"]
+    points = ax.collections[0].get_offsets().tolist()
+    assert points == [pytest.approx([0.4, 0.25]), pytest.approx([0.9, 1.0])]
+    # |2 - 3.2| / 10 + |2 - 1.8| / 10
+    assert ax.get_title() == "ECE 14.00 %, 10 samples"
+    assert ax.figure is figure
+    _, ax = reliability_diagram(torch.zeros(15, 3))
+    assert not ax.patches and not ax.texts
+
+
+def test_every_prediction_is_in_a_bar_of_its_kind():
     confidence = torch.tensor([0.3, 0.5, 0.9, 0.99, 0.9999, 1.0, 1.0])
-    right = torch.tensor([False, True, False, True, True, True, False])
-    counts = risk_histogram(confidence.log(), right, torch.ones(7, dtype=torch.bool))
+    correct = torch.tensor([False, True, False, True, True, True, False])
+    counts = risk_histogram(confidence.log(), correct, torch.ones(7, dtype=torch.bool))
     _, ax = confidence_histogram(counts)
     for bars, n in zip(ax.containers, (4, 3), strict=True):
         assert sum(bar.get_height() for bar in bars) == n
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["right: 4", "wrong: 3"]
-    # 0.3 alone is in the lowest bar, and both answers of confidence 1 in the highest.
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["correct: 4", "incorrect: 3"]
+    # 0.3 alone is in the lowest bar, and both predictions of confidence 1 in the highest.
     assert [bars[0].get_height() for bars in ax.containers] == [0, 1]
     assert [bars[-1].get_height() for bars in ax.containers] == [1, 1]
 
 
-def test_risk_is_of_the_surest_answers():
+def test_risk_is_that_of_the_most_confident_predictions():
     counts = risk_histogram(torch.tensor([0.9, 0.8, 0.7]).log(), torch.tensor([True, False, True]), torch.ones(3) > 0)
     _, ax = risk_coverage_diagram({"kind": counts, "cut paths": counts.flip(1)})
     assert ax.lines[0].get_ydata().tolist() == pytest.approx([0, 50, 100 / 3])
@@ -74,19 +89,19 @@ def test_lines_of_eight_levels_and_paths_differ():
     assert len({tuple(look(i).values()) for i in range(32)}) == 32
 
 
-def test_depths_are_shares_of_all_rows():
+def test_depths_are_shares_of_all_samples():
     _, ax = depth_chart(torch.tensor([[0, 0, 2], [3, 1, 0], [8, 2, 4]]), ["kind", "species"])
-    assert texts(ax) == ["10.0 %", "20.0 %, 75.0 % right", "70.0 %, 80.0 % right"]
+    assert texts(ax) == ["10.0 %", "20.0 %, 75.0 % correct", "70.0 %, 80.0 % correct"]
     assert [bar.get_width() for bars in ax.containers for bar in bars] == pytest.approx(
         [0, 15, 40, 0, 5, 10, 10, 0, 20]
     )
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["no answer", "kind", "species"]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["no prediction", "kind", "species"]
 
 
 def test_distortions_stand_at_their_strength():
     tests = [
-        {"name": name, "strength": strength, "metrics": {"kind/accuracy": right, "kind/confidence": sure}}
-        for name, strength, right, sure in (("none", 0.0, 0.9, 0.95), ("blur", 1.5, 0.5, 0.8))
+        {"name": name, "strength": strength, "metrics": {"kind/accuracy": accuracy, "kind/confidence": confidence}}
+        for name, strength, accuracy, confidence in (("none", 0.0, 0.9, 0.95), ("blur", 1.5, 0.5, 0.8))
     ]
     figure = compared_distortions({"a": tests, "b": tests[:1]}, ["kind"])
     (ax,) = figure.axes
@@ -115,26 +130,6 @@ def test_timeline_names_stages_where_they_begin():
     assert [line.get_label() for line in ax.lines if not line.get_label().startswith("_")] == ["kind", "species"]
 
 
-def test_confusions_in_the_order_of_the_tree():
-    # Children of x and y alternate in the order of their indices; a name stands under both.
-    tree = Taxonomy(["kind", "species"], [("x", "a"), ("y", "a"), ("x", "b"), ("y", "c")])
-    counts = torch.tensor([[5, 0, 3, 0], [0, 8, 0, 0], [0, 1, 7, 0], [0, 0, 2, 6]])
-    _, ax = confusion_by_taxonomy(counts, tree, 1)
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["x/a", "b", "y/a", "c"]
-    shares = np.array([[62.5, 37.5, 0, 0], [0, 87.5, 12.5, 0], [0, 0, 100, 0], [0, 25, 0, 75]])
-    assert [float(text) for text in texts(ax)] == pytest.approx(shares.ravel())
-    assert [patch.get_width() for patch in ax.patches] == [2, 2]
-    assert ax.get_title() == "species: 32 rows"
-
-
-def test_of_many_classes_the_groups_are_named():
-    leaves = [(f"g{i // 73}", f"h{i // 4}", f"class {i}") for i in range(219)]
-    _, ax = confusion_by_taxonomy(torch.eye(219, dtype=torch.long), Taxonomy(["a", "b", "c"], leaves), 2)
-    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["g0", "g1", "g2"]
-    assert ax.get_yticks().tolist() == [36, 109, 182]
-    assert not ax.texts
-
-
 SHEET = [
     Sample(7, np.zeros((9, 5), dtype=np.uint8), ["bird", "owl"], ["bird", "jay"], [True, False], [0.9, 0.75], 2),
     Sample(8, "a small $x_{$ bird " * 40, ["bird", None], ["fish", "cod"], [False, None], [0.8, 0.4], 1),
@@ -142,7 +137,7 @@ SHEET = [
 ]
 
 
-def test_samples_tell_labels_answers_and_confidence():
+def test_samples_show_labels_predictions_and_confidence():
     figure, ax = samples_sheet(SHEET, ["kind", "species"])
     shown = texts(ax)
     for text in ("kind: bird", "species: owl", "✓ bird", "✗ jay", "✗ fish", "? cod", "· cod", "species: not known"):
@@ -177,7 +172,7 @@ def test_drawing_leaves_pyplot_and_its_settings_alone():
 
     before, settings = pyplot.get_fignums(), dict(matplotlib.rcParams)
     samples_sheet(SHEET, ["kind", "species"])
-    confusion_by_taxonomy(torch.eye(2, dtype=torch.long), Taxonomy(["a", "b"], [("x", "y"), ("z", "w")]), 1)
+    plot_confusion(np.eye(2), ["a", "b"])
     assert pyplot.get_fignums() == before and dict(matplotlib.rcParams) == settings
 
 

@@ -9,23 +9,18 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 
 from nested_lightning.errors import DataError
-from nested_lightning.functional.reliability import (
-    level_accuracy,
-    level_confidence,
-    level_ece,
-    reliability_bins,
-)
+from nested_lightning.functional.reliability import level_accuracy, level_confidence, level_ece, reliability_bins
 
 
-def batch(seed, rows=200, classes=4, unknown=0.2):
+def batch(seed, n=200, classes=4, unknown=0.2):
     generator = torch.Generator().manual_seed(seed)
-    probabilities = (3 * torch.randn(rows, classes + 1, generator=generator)).softmax(dim=1)[:, :-1]
-    target = torch.randint(classes, (rows,), generator=generator)
-    return probabilities, target.masked_fill(torch.rand(rows, generator=generator) < unknown, -1)
+    probabilities = (3 * torch.randn(n, classes + 1, generator=generator)).softmax(dim=1)[:, :-1]
+    target = torch.randint(classes, (n,), generator=generator)
+    return probabilities, target.masked_fill(torch.rand(n, generator=generator) < unknown, -1)
 
 
 def ece_by_loops(probabilities, target, bins):
-    known = [(max(row), row.index(max(row)) == t) for row, t in zip(probabilities, target, strict=True) if t != -1]
+    known = [(max(p), p.index(max(p)) == t) for p, t in zip(probabilities, target, strict=True) if t != -1]
     total = 0.0
     for b in range(bins):
         last = b == bins - 1
@@ -37,20 +32,15 @@ def ece_by_loops(probabilities, target, bins):
 
 
 @settings(deadline=None, max_examples=40)
-@given(
-    seed=st.integers(0, 10**6),
-    rows=st.integers(0, 40),
-    bins=st.integers(1, 20),
-    unknown=st.sampled_from([0, 0.3, 1]),
-)
-def test_equal_the_loops(seed, rows, bins, unknown):
-    probabilities, target = batch(seed, rows, unknown=unknown)
+@given(seed=st.integers(0, 10**6), n=st.integers(0, 40), bins=st.integers(1, 20), unknown=st.sampled_from([0, 0.3, 1]))
+def test_equal_the_loops(seed, n, bins, unknown):
+    probabilities, target = batch(seed, n, unknown=unknown)
     known = target >= 0
     expected = ece_by_loops(probabilities.double().tolist(), target.tolist(), bins)
     assert level_ece(probabilities, target, bins).item() == pytest.approx(expected, abs=1e-9, nan_ok=True)
     if known.any():
-        answers = probabilities.argmax(dim=1)
-        assert level_accuracy(probabilities, target).item() == accuracy_score(target[known], answers[known])
+        predicted = probabilities.argmax(dim=1)
+        assert level_accuracy(probabilities, target).item() == accuracy_score(target[known], predicted[known])
         mean = probabilities[known].double().max(dim=1).values.mean().item()
         assert level_confidence(probabilities, target).item() == pytest.approx(mean)
 
@@ -58,7 +48,7 @@ def test_equal_the_loops(seed, rows, bins, unknown):
 @pytest.mark.parametrize("seed", range(3))
 def test_ece_equals_netcal(seed):
     netcal = pytest.importorskip("netcal.metrics")
-    probabilities, target = batch(seed, rows=2000, unknown=0)
+    probabilities, target = batch(seed, n=2000, unknown=0)
     expected = netcal.ECE(15).measure(probabilities.double().numpy(), target.numpy())
     assert level_ece(probabilities, target).item() == pytest.approx(expected, abs=1e-6)
 
@@ -67,7 +57,7 @@ def test_ece_equals_netcal(seed):
 def test_ece_equals_torchmetrics_where_no_confidence_is_one(seed):
     from torchmetrics.functional.classification import multiclass_calibration_error
 
-    probabilities, target = batch(seed, rows=2000)
+    probabilities, target = batch(seed, n=2000)
     expected = multiclass_calibration_error(probabilities, target, 4, n_bins=15, ignore_index=-1)
     assert level_ece(probabilities, target).item() == pytest.approx(expected.item(), abs=1e-5)
 
@@ -88,25 +78,17 @@ def test_rejected_mass_lowers_the_confidence():
 
 
 @pytest.mark.parametrize("metric", [level_accuracy, level_confidence, level_ece])
-def test_nothing_known_gives_nan(metric):
+def test_nothing_known_gives_nan_and_what_does_not_fit_is_refused(metric):
     assert math.isnan(metric(torch.tensor([[0.3, 0.7]]), torch.tensor([-1])))
     assert math.isnan(metric(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)))
-
-
-@pytest.mark.parametrize("metric", [level_accuracy, level_confidence, level_ece])
-@pytest.mark.parametrize("values", [[1.2, 0.0], [-0.5, 0.5], [math.nan, 0.5]])
-def test_refuses_what_is_no_probability(metric, values):
-    with pytest.raises(DataError, match=r"probabilities between 0 and 1.*apply softmax"):
-        metric(torch.tensor([values]), torch.tensor([0]))
-
-
-@pytest.mark.parametrize("metric", [level_accuracy, level_confidence, level_ece])
-def test_refuses_other_shapes(metric):
+    for values in ([1.2, 0.0], [-0.5, 0.5], [math.nan, 0.5]):
+        with pytest.raises(DataError, match=r"probabilities between 0 and 1.*apply softmax"):
+            metric(torch.tensor([values]), torch.tensor([0]))
     with pytest.raises(DataError, match=r"got \(2, 3\) and \(2, 2\)"):
         metric(torch.zeros(2, 3), torch.zeros(2, 2, dtype=torch.long))
 
 
-def test_a_million_rows_sum_exactly():
+def test_a_million_samples_sum_exactly():
     confidence = torch.full((1_000_000, 1), 0.1)
     mean = level_confidence(confidence, torch.zeros(1_000_000, dtype=torch.long)).item()
     assert mean == pytest.approx(float(torch.tensor(0.1)), rel=1e-12)

@@ -1,10 +1,13 @@
-"""Metrics of paths, against loops over the rows."""
+"""Metrics of paths, against loops over the samples, hiclass, and shortest paths in a graph."""
 
 import math
-import pickle
+from itertools import pairwise
 
+import networkx
 import pytest
 import torch
+from helpers.trees import LEAVES, TREE
+from hiclass.metrics import f1, precision, recall
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,104 +22,138 @@ from nested_lightning.metrics import (
 )
 from nested_lightning.taxonomy import Taxonomy
 
-PARENTS = [torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1, 2, 2])]
-TAXONOMY = Taxonomy(
-    ["1", "2", "3"], [("a", "a.1", "v"), ("a", "a.2", "w"), ("a", "a.2", "x"), ("b", "b.1", "y"), ("b", "b.1", "z")]
-)
-EDGES = [dict(enumerate(level.tolist())) for level in PARENTS]
+REFERENCES = [(HierarchicalPrecision, precision), (HierarchicalRecall, recall), (HierarchicalF1, f1)]
+samples = given(seed=st.integers(0, 10**6), n=st.integers(1, 30), levels=st.integers(1, 3))
 
 
-def batch(seed, rows, levels=3, lowest=0):
+def classes(seed, n, levels=3, lowest=0):
+    """Return a random class at each level, or -1 where ``lowest`` is -1."""
     generator = torch.Generator().manual_seed(seed)
-    columns = [torch.randint(lowest, k, (rows, 1), generator=generator) for k in (2, 3, 5)[:levels]]
-    return torch.cat(columns, dim=1)
+    return torch.stack([torch.randint(lowest, k, (n,), generator=generator) for k in TREE.sizes[:levels]], dim=1)
+
+
+def cut_paths(seed, n, levels=3):
+    """Return cut paths near the truth, and the truth; the first node is correct."""
+    target, generator = classes(seed, n, levels), torch.Generator().manual_seed(seed)
+    path = torch.where(torch.rand(n, levels, generator=generator) < 0.7, target, 0)
+    depth = torch.randint(levels + 1, (n, 1), generator=generator)
+    path = path.masked_fill(torch.arange(levels) >= depth, -1)
+    path[0, 0] = target[0, 0]  # hiclass divides by zero where no node is predicted
+    return path, target
+
+
+def value(metric, *tensors):
+    for parts in zip(*(tensor.split(7) for tensor in tensors), strict=True):
+        metric.update(*parts)
+    return metric.compute().item()
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), rows=st.integers(1, 30))
-def test_path_accuracy_equals_the_loop(seed, rows):
-    target = batch(seed, rows, lowest=-1)
-    # Near the target, so that whole paths are right now and then.
+@samples
+def test_path_accuracy_equals_the_loop(seed, n, levels):
+    target = classes(seed, n, levels, lowest=-1)
+    # Near the target, so that whole paths are correct now and then.
     predictions = torch.where(torch.rand(target.shape, generator=torch.Generator().manual_seed(seed)) < 0.7, target, 0)
-    known = [i for i in range(rows) if -1 not in target[i].tolist()]
-    right = [i for i in known if predictions[i].tolist() == target[i].tolist()]
-    metric = PathAccuracy()
-    for part, labels in zip(predictions.split(7), target.split(7), strict=True):
-        metric.update(part, labels)
-    assert metric.compute().item() == pytest.approx(len(right) / len(known) if known else math.nan, nan_ok=True)
+    known = [i for i in range(n) if -1 not in target[i].tolist()]
+    correct = [i for i in known if predictions[i].tolist() == target[i].tolist()]
+    expected = len(correct) / len(known) if known else math.nan
+    assert value(PathAccuracy(), predictions, target) == pytest.approx(expected, nan_ok=True)
 
 
 @settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), rows=st.integers(1, 30), levels=st.integers(1, 3))
-def test_inconsistency_equals_the_loop(seed, rows, levels):
-    predictions = batch(seed, rows, levels)
-    broken = sum(any(EDGES[i][row[i + 1]] != row[i] for i in range(levels - 1)) for row in predictions.tolist())
-    metric = InconsistencyRate(PARENTS)
-    for part in predictions.split(7):
-        metric.update(part)
-    assert metric.compute().item() == pytest.approx(broken / rows)
+@samples
+def test_inconsistency_equals_the_loop(seed, n, levels):
+    predictions = classes(seed, n, levels)
+    nodes = [[TREE.nodes(level)[k] for level, k in enumerate(sample)] for sample in predictions.tolist()]
+    broken = sum(any(child[:-1] != above for above, child in pairwise(path)) for path in nodes)
+    assert value(InconsistencyRate(TREE), predictions) == pytest.approx(broken / n)
 
 
 def test_inconsistency_by_hand():
-    metric = InconsistencyRate(PARENTS)
-    metric.update(torch.tensor([[0, 1, 2], [0, 2, 2], [0, 2, 4], [1, 2, -1], [1, -1, -1], [0, -1, 3]]))
-    assert metric.compute().item() == pytest.approx(3 / 6)
+    tree = Taxonomy.from_paths(["a/a.1/v", "a/a.2/w", "a/a.2/x", "b/b.1/y", "b/b.1/z"])
+    predictions = torch.tensor([[0, 1, 2], [0, 2, 2], [0, 2, 4], [1, 2, -1], [1, -1, -1], [0, -1, 3]])
+    assert value(InconsistencyRate(tree), predictions) == pytest.approx(3 / 6)
 
 
-def test_an_answer_that_stops_early_is_not_right():
-    metric = PathAccuracy()
-    metric.update(torch.tensor([[0, -1], [0, 1]]), torch.tensor([[0, 1], [0, 1]]))
-    assert metric.compute().item() == 0.5
+def test_a_prediction_that_stops_early_is_not_correct():
+    assert value(PathAccuracy(), torch.tensor([[0, -1], [0, 1]]), torch.tensor([[0, 1], [0, 1]])) == 0.5
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method of metric")
 def test_nothing_seen_gives_nan():
-    accuracy = PathAccuracy()
-    accuracy.update(torch.tensor([[0, 1]]), torch.tensor([[0, -1]]))
-    assert math.isnan(accuracy.compute())
-    assert math.isnan(InconsistencyRate(PARENTS).compute())
+    assert math.isnan(value(PathAccuracy(), torch.tensor([[0, 1]]), torch.tensor([[0, -1]])))
+    assert math.isnan(InconsistencyRate(TREE).compute())
+
+
+def cells(paths):
+    return [[f"{level}:{node}" if node >= 0 else "" for level, node in enumerate(row)] for row in paths.tolist()]
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 30), levels=st.integers(2, 3))
+def test_hierarchical_metrics_equal_hiclass_where_unknown_levels_are_left_out(seed, n, levels):
+    path, target = cut_paths(seed, n, levels)
+    unknown = torch.rand(target.shape, generator=torch.Generator().manual_seed(seed)) < 0.4
+    unknown[0, 0] = False
+    for hidden in (torch.zeros_like(unknown), unknown):
+        truth, seen = target.masked_fill(hidden, -1), path.masked_fill(hidden, -1)
+        for metric_class, reference in REFERENCES:
+            expected = reference(cells(truth), cells(seen))
+            assert value(metric_class(), path, truth) == pytest.approx(expected)
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 30))
+def test_uncut_paths_of_one_level_give_the_accuracy(seed, n):
+    path, target = cut_paths(seed, n, levels=1)
+    path = path.clamp(min=0)
+    accuracy = (path == target).double().mean().item()
+    assert [value(metric_class(), path, target) for metric_class, _ in REFERENCES] == pytest.approx([accuracy] * 3)
+
+
+def test_nothing_predicted_and_nothing_known():
+    nothing, target = torch.full((2, 3), -1), torch.zeros(2, 3, dtype=torch.long)
+    values = [value(metric_class(), nothing, target) for metric_class, _ in REFERENCES]
+    assert math.isnan(values[0]) and values[1:] == [0, 0]
+    assert all(math.isnan(value(metric_class(), target, nothing)) for metric_class, _ in REFERENCES)
+
+
+@settings(deadline=None, max_examples=40)
+@samples
+def test_tree_distance_equals_shortest_paths(seed, n, levels):
+    predictions, target = classes(seed, n, levels), classes(seed + 1, n, levels, lowest=-1)
+    graph = networkx.Graph()
+    for leaf in LEAVES:
+        names = leaf.split("/")
+        networkx.add_path(graph, [tuple(names[:depth]) for depth in range(len(names) + 1)])
+
+    def real_node(k):
+        node = TREE.nodes(levels - 1)[k]
+        while node not in graph:  # a carried leaf stands for the node that it is carried from
+            node = node[:-1]
+        return node
+
+    pairs = zip(predictions[:, -1].tolist(), target[:, -1].tolist(), strict=True)
+    ways = [networkx.shortest_path_length(graph, real_node(a), real_node(t)) for a, t in pairs if t not in (-1, a)]
+    expected = sum(ways) / len(ways) if ways else math.nan
+    assert value(TreeDistance(TREE), predictions, target) == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize(
-    "make",
-    [
-        PathAccuracy,
-        HierarchicalPrecision,
-        HierarchicalRecall,
-        HierarchicalF1,
-        lambda **kwargs: TreeDistance(TAXONOMY, **kwargs),
-        lambda **kwargs: InconsistencyRate(PARENTS, **kwargs),
-    ],
+    ("predicted", "truth", "edges"), [("x", "y", 2), ("x", "z", 4), ("x", "c", 4), ("b.2", "c", 3)]
 )
-def test_merges_pickles_and_stays_out_of_checkpoints(make):
-    predictions, target = batch(1, 40), batch(2, 40)
-
-    def update(metric, rows):
-        metric.update(
-            *((predictions[rows],) if isinstance(metric, InconsistencyRate) else (predictions[rows], target[rows]))
-        )
-        return metric
-
-    whole, first, second = update(make(), slice(40)), update(make(), slice(13)), update(make(), slice(13, 40))
-    synced = make(dist_sync_fn=lambda state, group: [state, second.counts], distributed_available_fn=lambda: True)
-    torch.testing.assert_close(update(synced, slice(13)).compute(), whole.compute())
-    first = pickle.loads(pickle.dumps(first))
-    first.merge_state(second)
-    torch.testing.assert_close(first.compute(), whole.compute())
-    assert first.state_dict() == {}
-
-
-def test_plot():
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    metric = PathAccuracy()
-    metric.update(torch.tensor([[0, 1]]), torch.tensor([[0, 1]]))
-    figure, axes = metric.plot()
-    assert axes.figure is figure
-    pyplot.close("all")
+def test_tree_distance_by_hand(predicted, truth, edges):
+    names = [path[-1] for path in TREE.nodes(2)]
+    paths = torch.tensor([[0, 0, names.index(predicted)]]), torch.tensor([[-1, -1, names.index(truth)]])
+    assert value(TreeDistance(TREE), *paths) == edges
 
 
 def test_refuses_other_shapes():
-    with pytest.raises(DataError, match=r"same shape \[B, levels\]; got \(2, 3\) and \(2, 2\)"):
-        PathAccuracy().update(batch(0, 2), batch(0, 2, levels=2))
-    with pytest.raises(DataError, match=r"at most 2 levels; got \(2, 3\)"):
-        InconsistencyRate(PARENTS[:1]).update(batch(0, 2))
+    for metric in (PathAccuracy(), HierarchicalF1(), TreeDistance(TREE)):
+        with pytest.raises(DataError, match=r"same shape \[B, levels\]; got \(2, 3\) and \(2, 2\)"):
+            metric.update(torch.zeros(2, 3), torch.zeros(2, 2))
+    for columns in (0, 4):
+        with pytest.raises(DataError, match=r"1 to 3 levels; got \(2, "):
+            TreeDistance(TREE).update(torch.zeros(2, columns), torch.zeros(2, columns))
+    with pytest.raises(DataError, match=r"at most 3 levels; got \(2, 4\)"):
+        InconsistencyRate(TREE).update(torch.zeros(2, 4))

@@ -4,7 +4,8 @@ import pytest
 import torch
 from helpers.toy import TAXONOMY, rows
 
-from nested_lightning.functional.combination import consistent_path, nested
+from nested_lightning.functional.combination import nested
+from nested_lightning.functional.path import consistent_path
 from nested_lightning.metrics.predictions import Answers
 
 THRESHOLD = 0.6

@@ -1,11 +1,15 @@
 """The bottlenecks of vectors and of images."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.models import ConvBottleneck, DenseBottleneck
+from nested_lightning.models import ConvBottleneck, DenseBlockBottleneck, DenseBottleneck
+
+dense_block = partial(DenseBlockBottleneck, layers=2, growth=4)  # adds 8 channels
 
 
 @pytest.mark.parametrize("spatial", [(), (9,), (5, 7), (3, 4, 5)])
@@ -34,10 +38,11 @@ def test_dense_bottleneck_trains_on_a_batch_of_one():
     assert (block.block[0].weight.grad != 0).any()
 
 
-@pytest.mark.parametrize("size", [(7, 7), (14, 14), (13, 15), (4, 4), (3, 2)])
-def test_conv_bottleneck_brings_the_previous_map_to_the_resolution_of_the_skip(size):
-    block = ConvBottleneck(4, 6, 5)
-    assert block(torch.rand(2, 4, 4, 4), torch.rand(2, 6, *size)).shape == (2, 5, *size)
+@pytest.mark.parametrize(("bottleneck", "channels"), [(ConvBottleneck, 5), (dense_block, 18)])
+@pytest.mark.parametrize("size", [(8, 8), (7, 7), (14, 14), (13, 15), (4, 4), (3, 2), (1, 1)])
+def test_the_previous_map_is_resized_to_the_resolution_of_the_skip(bottleneck, channels, size):
+    block = bottleneck(4, 6, channels)
+    assert block(torch.rand(2, 4, 4, 4), torch.rand(2, 6, *size)).shape == (2, channels, *size)
 
 
 def test_conv_bottleneck_upsamples_by_repeating_pixels():
@@ -49,19 +54,22 @@ def test_conv_bottleneck_upsamples_by_repeating_pixels():
     assert torch.equal(block(previous, skip), torch.cat([expected, skip], dim=1))
 
 
-@pytest.mark.parametrize("bottleneck", [DenseBottleneck, ConvBottleneck])
-def test_a_skip_without_channels_gives_the_resolution_and_no_information(bottleneck):
-    block = bottleneck(4, 0, 5).eval()
+@pytest.mark.parametrize(
+    ("bottleneck", "shape"), [(DenseBottleneck, (2, 5)), (ConvBottleneck, (2, 5, 5, 6)), (dense_block, (2, 12, 5, 6))]
+)
+def test_a_skip_without_channels_gives_the_resolution_and_no_information(bottleneck, shape):
+    block = bottleneck(4, 0, shape[1]).eval()
     previous = torch.rand(2, 4, 3, 3)
     first = block(previous, torch.zeros(2, 0, 5, 6))
-    assert first.shape == ((2, 5, 5, 6) if bottleneck is ConvBottleneck else (2, 5))
+    assert first.shape == shape
     assert torch.equal(first, block(previous, torch.ones(2, 0, 5, 6)))
     assert not torch.equal(first, block(previous + torch.rand_like(previous), torch.ones(2, 0, 5, 6)))
 
 
-def test_conv_bottleneck_names_its_alternative_when_there_are_no_maps():
+@pytest.mark.parametrize(("bottleneck", "channels"), [(ConvBottleneck, 5), (dense_block, 14)])
+def test_bottlenecks_of_images_name_their_alternative_when_there_are_no_maps(bottleneck, channels):
     with pytest.raises(ConfigurationError, match=r"shape \[2, 6\].*DenseBottleneck"):
-        ConvBottleneck(0, 6, 5)(None, torch.rand(2, 6))
+        bottleneck(0, 6, channels)(None, torch.rand(2, 6))
 
 
 def test_kernel_size():

@@ -1,6 +1,7 @@
 """The nested network: which level sees what, what is run, who owns which parameter."""
 
-from itertools import pairwise
+from itertools import pairwise, product
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from torch.nn.functional import cross_entropy
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.models import ConvBottleneck, DenseBottleneck, NestedNetwork, UNetEncoder
+from nested_lightning.models.layers import RobustBatchNorm
+from nested_lightning.models.network import announced_channels, checked_features
 
 SIZES = (2, 4, 10)
 
@@ -73,20 +76,19 @@ def test_any_number_of_levels(build, n_levels, skip_connections, images):
     torch.testing.assert_close(torch.stack([f.norm(dim=1) for f in embeddings]), torch.ones(n_levels, 5))
 
 
-def test_logits_are_the_heads_of_the_embeddings(images):
+def test_logits_are_the_heads_of_the_embeddings_whatever_level_is_last(images):
     network = unet().eval()
-    for head, embedding, logits in zip(network.heads, network.embed(images), network(images), strict=True):
+    whole = network(images)
+    for head, embedding, logits in zip(network.heads, network.embed(images), whole, strict=True):
         assert torch.equal(head.classify(embedding), logits)
+    for up_to in range(3):
+        for part, logits in zip(network(images, up_to=up_to), whole[: up_to + 1], strict=True):
+            assert torch.equal(part, logits)
 
 
 @pytest.mark.parametrize(
     ("n_features", "skip_connections", "seen"),
-    [
-        (3, True, [2, 1, 0, 0, 0]),
-        (2, True, [1, 0, 0, 0, 0]),
-        (1, True, [0, 0, 0, 0, 0]),
-        (3, False, [2, 1, 0, 0, 0]),
-    ],
+    [(3, True, [2, 1, 0, 0, 0]), (2, True, [1, 0, 0, 0, 0]), (1, True, [0, 0, 0, 0, 0]), (3, False, [2, 1, 0, 0, 0])],
 )
 def test_each_level_sees_the_map_before_it_and_the_next_shallower_feature(n_features, skip_connections, seen, images):
     widths = [9, 8, 7, 6, 5]
@@ -147,7 +149,7 @@ def test_levels_beyond_up_to_are_not_run(build, method, up_to, images):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     assert len(getattr(network, method)(images, up_to=up_to)) == up_to + 1
     for level in range(4):
-        own = [leaf for part in network.parts(level) for leaf in part.modules() if isinstance(leaf, nn.BatchNorm2d)]
+        own = [leaf for part in network.parts(level) for leaf in part.modules() if isinstance(leaf, RobustBatchNorm)]
         own += [network.bottlenecks[level]]
         assert all(runs[id(module)] == (level <= up_to) for module in own)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
@@ -156,23 +158,16 @@ def test_levels_beyond_up_to_are_not_run(build, method, up_to, images):
     assert all(any(name.startswith(prefix) for name in changed) for prefix in trained)
 
 
-@pytest.mark.parametrize("up_to", range(3))
-def test_the_first_levels_do_not_depend_on_up_to(up_to, images):
-    network = unet().eval()
-    for part, whole in zip(network(images, up_to=up_to), network(images)[: up_to + 1], strict=True):
-        assert torch.equal(part, whole)
-
-
 @pytest.mark.parametrize("build", [unet, vectors])
-def test_answers_do_not_depend_on_the_batch(build, images):
+def test_predictions_do_not_depend_on_the_batch(build, images):
     network = build()
     for _ in range(3):
         network(torch.rand(16, 1, 8, 8))
     network.eval()
-    for one, all_of_them in zip(network.embed(images[:1]), network.embed(images), strict=True):
-        torch.testing.assert_close(one, all_of_them[:1], atol=1e-6, rtol=0)
-    for one, all_of_them in zip(network(images[:1]), network(images), strict=True):
-        torch.testing.assert_close(one, all_of_them[:1], atol=1e-6, rtol=0)
+    for one, together in zip(
+        network.embed(images[:1]) + network(images[:1]), network.embed(images) + network(images), strict=True
+    ):
+        torch.testing.assert_close(one, together[:1], atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("build", [unet, vectors])
@@ -207,16 +202,12 @@ def test_parts_hold_every_parameter_and_buffer_exactly_once(n_levels, skip_conne
         assert held == sorted(id(tensor) for tensor in getattr(network, kind)())
 
 
-def test_parts_of_a_level_are_its_own(images):
+def test_parts_of_a_level_are_its_own_and_levels_out_of_range_refused(images):
     network = unet()
     assert network.parts(0) == [network.backbone, network.bottlenecks[0], network.heads[0]]
     assert network.parts(2) == [network.bottlenecks[2], network.heads[2]]
-
-
-@pytest.mark.parametrize("level", [-1, 3])
-def test_levels_out_of_range(level, images):
-    network = unet()
-    for call in (network.parts, lambda up_to: network(images, up_to), lambda up_to: network.embed(images, up_to)):
+    calls = (network.parts, lambda up_to: network(images, up_to), lambda up_to: network.embed(images, up_to))
+    for level, call in product((-1, 3), calls):
         with pytest.raises(ConfigurationError, match=rf"no level {level}: the levels are 0 \(coarsest\) to 2"):
             call(level)
 
@@ -248,7 +239,7 @@ def test_arguments_that_cannot_be_used(arguments, message):
         NestedNetwork(**{"backbone": Pyramid(), "sizes": SIZES, **arguments})
 
 
-def test_a_bottleneck_that_breaks_its_word(images):
+def test_a_bottleneck_with_other_channels_than_promised(images):
     class Doubling(DenseBottleneck):
         def forward(self, previous, skip):
             return super().forward(previous, skip).repeat(1, 2)
@@ -272,3 +263,64 @@ def test_a_nested_network_learns_levels_that_follow_from_each_other():
     coarse_logits, fine_logits = network.eval()(x)
     assert (coarse_logits.argmax(dim=1) == fine // 2).float().mean() > 0.98
     assert (fine_logits.argmax(dim=1) == fine).float().mean() > 0.98
+
+
+# ---- what backbones announce, and what happens when they give something else ----
+
+
+def backbone(**attributes):
+    module = nn.Flatten()
+    for name, value in attributes.items():
+        setattr(module, name, value)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({"out_channels": 7}, 7),
+        ({"out_channels": (4, 8)}, (4, 8)),
+        ({"feature_info": SimpleNamespace(channels=lambda: [16, 32]), "num_features": 99}, [16, 32]),
+        ({"feature_info": [{"num_chs": 16}], "num_features": 512}, 512),
+        ({"out_channels": 7, "num_features": 512}, 7),
+    ],
+)
+def test_announced_channels(attributes, expected):
+    assert announced_channels(backbone(**attributes)) == expected
+
+
+def test_a_silent_backbone_is_told_what_to_do():
+    with pytest.raises(ConfigurationError, match=r"backbone Flatten .*`feature_channels=\[\.\.\.\]`.*`out_channels`"):
+        announced_channels(nn.Flatten())
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+def test_tensors_and_sequences_become_a_list(container):
+    tensors = [torch.rand(2, 3, 4), torch.rand(2, 5)]
+    assert checked_features(backbone(), container(tensors), (3, 5)) == tensors
+    assert checked_features(backbone(), tensors[0], (3,)) == tensors[:1]
+
+
+@pytest.mark.parametrize(
+    ("output", "got"),
+    [
+        ({"out": torch.rand(2, 3)}, "dict"),
+        ([torch.rand(2, 3), None], r"list\(Tensor of shape \[2, 3\], NoneType\)"),
+        (torch.rand(4), r"Tensor of shape \[4\]"),
+    ],
+)
+def test_other_outputs_are_named(output, got):
+    with pytest.raises(ConfigurationError, match=f"Flatten must give .* got {got}"):
+        checked_features(backbone(), output, (3,))
+
+
+@pytest.mark.parametrize(
+    ("expected", "shapes"), [((3,), [(2, 4)]), ((3, 4), [(2, 4)]), ((3,), [(2, 3), (2, 3)]), ((3, 4), [(2, 4), (2, 3)])]
+)
+def test_other_channels_than_expected_are_named(expected, shapes):
+    with pytest.raises(ConfigurationError) as error:
+        checked_features(backbone(), [torch.rand(shape) for shape in shapes], expected)
+    got = [shape[1] for shape in shapes]
+    assert f"expected to give {len(expected)} feature(s) with {list(expected)} channels" in str(error.value)
+    assert f"gave {len(got)} with {got}" in str(error.value)
+    assert f"pass `feature_channels={got}`" in str(error.value)

@@ -18,7 +18,7 @@ from nested_lightning import HierarchicalDataModule, NestedLightningModule
 from nested_lightning.data.vocabulary import padded
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.models import NGramBag
-from nested_lightning.models.ngrams import n_gram_keys, term_frequencies
+from nested_lightning.models.ngram import n_gram_keys, term_frequencies
 
 IDS = st.lists(st.lists(st.integers(0, 6), min_size=1, max_size=12), min_size=2, max_size=12)
 RANDOM = np.random.default_rng(0)

@@ -115,7 +115,7 @@ def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_one_answer_from_text_to_prediction(folder: Path) -> None:
+def test_from_text_to_prediction(folder: Path) -> None:
     import datasets
 
     taxonomy: dict[str, Any] = {"levels": ["kind", "name"], "leaves": [["bird", "owl"], ["fish", "cod"]]}
@@ -127,14 +127,14 @@ def test_one_answer_from_text_to_prediction(folder: Path) -> None:
     assert batch[0].tolist() == [[1, 2, 3, -1, -1, -1], [0] + [-1] * 5, [0] + [-1] * 5, [1] * 6]
     torch.manual_seed(0)
     module = NestedLightningModule(PretrainedEncoder(str(folder)), taxonomy, bottleneck_channels=4)
-    answer = module.predict(batch[0])
+    together = module.predict(batch[0])
     for row in range(4):
         alone = module.predict(batch[0][row : row + 1])
-        for one, other in zip(alone.probabilities, answer.probabilities, strict=True):
+        for one, other in zip(alone.probabilities, together.probabilities, strict=True):
             torch.testing.assert_close(one[0], other[row], atol=1e-6, rtol=0)
 
 
-def test_positions_that_are_counted_from_behind_the_padding(tmp_path: Path) -> None:
+def test_positions_that_are_counted_from_after_the_padding(tmp_path: Path) -> None:
     config = transformers.RobertaConfig(
         vocab_size=12, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
         max_position_embeddings=8, pad_token_id=1,

@@ -1,10 +1,8 @@
 """Table B.1: fine accuracy under several ways to combine the levels."""
 
+from benchmarks.paper.commands import Runs, table
 from benchmarks.paper.evaluation import CLEAN
-from benchmarks.paper.experiments import Experiment
-from benchmarks.paper.finished import evaluations, provenance
 from benchmarks.paper.result import Cell, Result, Row, percent
-from benchmarks.paper.training import Workspace
 
 RULES = {
     "Without comb.": "independent",
@@ -22,20 +20,13 @@ PAPER = {
 }
 
 
-def needs(name: str, seeds: list[int]) -> list[Experiment]:
-    """Return the runs of the table."""
-    return [Experiment("mnist", "nested", seed) for seed in seeds]
-
-
-def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
-    """Return the table from its finished runs; the temperatures are those fitted for Eq. 2."""
-    measured = [e["combinations"] for e in evaluations("mnist", "nested", seeds, workspace)]
+@table("tableB1", dataset="mnist", variants=["nested"])
+def compare_combinations(runs: Runs) -> Result:
+    """Return the table; all rules use the temperatures fitted for Eq. 2."""
+    measured = [e["combinations"] for e in runs.evaluations("nested")]
     rows = []
     for label, (part, paper) in PAPER.items():
-        cells: list[Cell | None] = []
-        for i, rule in enumerate(RULES.values()):
-            accuracy = percent([m[rule][part]["fine/accuracy"] for m in measured])
-            cells.append(Cell(accuracy, [], paper[i : i + 1]))
-        rows.append(Row(label, cells))
+        accuracies = [percent([m[rule][part]["fine/accuracy"] for m in measured]) for rule in RULES.values()]
+        rows.append(Row(label, [Cell(a, [], paper[i : i + 1]) for i, a in enumerate(accuracies)]))
     title = "Table B.1: MNIST, fine accuracy of the combinations, N = 6,000"
-    return Result(name, title, seeds, list(RULES), rows, *provenance(needs(name, seeds), workspace))
+    return Result(title=title, columns=list(RULES), rows=rows)

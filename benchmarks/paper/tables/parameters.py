@@ -7,9 +7,8 @@ from jsonargparse import ArgumentParser
 from omegaconf import OmegaConf
 from torch import nn
 
-from benchmarks.paper.experiments import Experiment
+from benchmarks.paper.commands import Runs, table
 from benchmarks.paper.result import Cell, Result, Row
-from benchmarks.paper.training import Workspace, versions
 from nested_lightning import NestedLightningModule, Taxonomy
 
 ROOT = Path(__file__).parents[3]
@@ -21,24 +20,23 @@ NETWORKS: dict[str, tuple[list[str], float]] = {
     "DBPedia": (["dbpedia", "backbones/text_unet"], 4.2e5),
     "CIFAR-100": (["cifar100"], 1.5e6),
 }
-"""Recipe, overlay, and the paper's figure."""
+"""Recipe, overlay, and the paper's number."""
 
 
-def needs(name: str, seeds: list[int]) -> list[Experiment]:
-    """Return nothing."""
-    return []
+@table("tableC1", seeds=())
+def count_parameters(runs: Runs) -> Result:
+    """Return our number of parameters of each network, and the paper's."""
+    ours = Row("ours", [Cell([_count(recipes)]) for recipes, _ in NETWORKS.values()])
+    theirs = Row("paper", [Cell([number]) for _, number in NETWORKS.values()])
+    return Result(
+        title="Table C.1: number of parameters",
+        columns=list(NETWORKS),
+        rows=[ours, theirs],
+        notes=["Without word vectors. DBPedia: the network of Fig. C.2, `recipes/backbones/text_unet.yaml`."],
+    )
 
 
-def build(name: str, seeds: list[int], workspace: Workspace) -> Result:
-    """Return the table."""
-    ours: list[Cell | None] = [Cell([_parameters(recipes)]) for recipes, _ in NETWORKS.values()]
-    theirs: list[Cell | None] = [Cell([paper]) for _, paper in NETWORKS.values()]
-    title = "Table C.1: number of parameters"
-    notes = ["Without vectors of words. DBPedia: the network of Fig. C.2, `recipes/backbones/text_unet.yaml`."]
-    return Result(name, title, [], list(NETWORKS), [Row("ours", ours), Row("paper", theirs)], {}, versions(), notes)
-
-
-def _parameters(recipes: list[str]) -> int:
+def _count(recipes: list[str]) -> int:
     layers = [OmegaConf.load(ROOT / "recipes" / f"{recipe}.yaml") for recipe in recipes]
     options: Any = OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True)
     taxonomy = Taxonomy.from_yaml(ROOT / options["data"]["taxonomy"])

@@ -118,7 +118,7 @@ def _comparison(runs: Sequence[Run]) -> str:
     if len(tested) < 2 or conditions.count(conditions[0]) < len(tested) or levels.count(levels[0]) < len(tested):
         return ""
     from nested_lightning.callbacks.run_figures import compared_distortions
-    from nested_lightning.figures.png import rendered
+    from nested_lightning.figures.style import rendered
 
     buffer = BytesIO()
     rendered(compared_distortions({run.name: run.tests for run in tested}, levels[0])).save(buffer, format="png")

@@ -1,8 +1,7 @@
-"""What the figures of a run cost: ``python -m benchmarks.figures FIT_OPTIONS...``, paired runs with and without them.
+"""Measure what the figures of a run cost by training the same run with and without them, in pairs.
 
-``--pairs N`` comes first. Each pair trains the same twice, one after the other, with ``--figures.draw stages`` and with
-``never``; which comes first alternates, so that what else the machine does falls on both alike. CPU time does not
-depend on it.
+The two runs of a pair follow each other, with ``--figures.draw stages`` and ``--figures.draw never``. Which comes first
+alternates, so that other load on the machine affects both alike; CPU time does not depend on it.
 """
 
 import argparse
@@ -16,14 +15,15 @@ import time
 
 
 def main(args: list[str]) -> None:
-    """Print wall and CPU time of every run, and the cost of figures in percent by pair and in the median."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.figures", description=__doc__)
-    parser.add_argument("--pairs", type=int, default=3, help="pairs of runs (3)")
+    """Print wall and CPU time of every run, and the cost of figures in percent for each pair and in the median."""
+    parser = argparse.ArgumentParser("python -m benchmarks.speed figures", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=3, help="pairs of runs (default: %(default)s)")
+    parser.epilog = "All other options are those of `lightning fit`."
     options, fit = parser.parse_known_args(args)
     costs: dict[str, list[float]] = {"wall": [], "CPU": []}
     for pair in range(options.pairs):
         order = ("stages", "never") if pair % 2 else ("never", "stages")
-        times = {draw: timed(draw, fit) for draw in order}
+        times = {draw: time_run(draw, fit) for draw in order}
         for i, kind in enumerate(costs):
             costs[kind].append(100 * (times["stages"][i] / times["never"][i] - 1))
         shown = "; ".join(f"{draw} {wall:.1f} s wall, {cpu:.1f} s CPU" for draw, (wall, cpu) in times.items())
@@ -33,8 +33,8 @@ def main(args: list[str]) -> None:
         print(f"{kind}: {statistics.median(of_pairs):+.1f} % in the median of {options.pairs} pairs")
 
 
-def timed(draw: str, fit: list[str]) -> tuple[float, float]:
-    """Return the seconds of wall and of CPU time that a run takes from start to end of its process."""
+def time_run(draw: str, fit: list[str]) -> tuple[float, float]:
+    """Train once in a process of its own and return the seconds of wall and of CPU time that it took."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     with tempfile.TemporaryDirectory() as root:
         command = [sys.executable, "-m", "nested_lightning", "fit", *fit, "--figures.draw", draw]
@@ -43,7 +43,3 @@ def timed(draw: str, fit: list[str]) -> tuple[float, float]:
         wall = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, sum(getattr(after, t) - getattr(before, t) for t in ("ru_utime", "ru_stime"))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
