@@ -7,6 +7,7 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,15 @@ def project(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_project(root: Path, trained: Path) -> None:
+    photo = partial(write_image, size=(8, 9), mode="RGB")
     for name in ("animal", "bird", "eagle", "owl", "cod", "perch", "stone"):
         for i in range(6):
-            write_image(root / "photos" / "train" / name / f"{i}.png", value=i, size=(8, 9), mode="RGB")
-        write_image(root / "photos" / "test" / name / "0.png", size=(8, 9), mode="RGB")
+            photo(root / "photos" / "train" / name / f"{i}.png", i)
+        photo(root / "photos" / "test" / name / "0.png")
     for i in range(3):
-        write_image(root / "new_photos" / f"{i}.png", value=i, size=(8, 9), mode="RGB")
+        photo(root / "new_photos" / f"{i}.png", i)
     for path in ("train/animal/bird/owl", "train/animal/fish/cod", "test/animal/fish/cod", "train/stone"):
-        write_image(root / "nested_photos" / path / "0.png", size=(8, 9), mode="RGB")
+        photo(root / "nested_photos" / path / "0.png")
     (root / "pairs.csv").write_text("child,parent\nowl,bird\nbird,animal\nanimal,\nstone,\n")
     (root / "classes.txt").write_text("animal/bird/owl\nanimal/bird\nstone\n")
     (root / "classes.json").write_text('{"animal": {"bird": ["owl", "eagle"]}, "stone": null}')
@@ -237,9 +239,7 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
         known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))
     for benchmark in ("peers/__main__.py", "paper/__main__.py", "speed/figures.py"):
         known |= set(re.findall(r'"--(\w+)"', (ROOT / "benchmarks" / benchmark).read_text()))
-    known |= set(
-        ["nnodes", "node", "nproc", "master", "signal", "requeue", "kill", "nodes", "ntasks", "gpus", "open"]
-    )  # of launchers
+    known |= {"nnodes", "node", "nproc", "master", "signal", "requeue", "kill", "nodes", "ntasks", "gpus", "open"}
     named = {name for page in PAGES for name in re.findall(r"(?<![\w-])--([a-z][a-z_.]*[a-z_])", page.read_text())}
     assert named - known == set()
 
