@@ -7,6 +7,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import lightning  # noqa: F401  its log handler keeps the stderr of the moment, which within a test is closed after it
 import pytest
 import yaml
 from PIL import Image
