@@ -34,9 +34,6 @@ from nested_lightning.cli.program import resuming_command
 from nested_lightning.errors import ConfigurationError, mistake_behind
 from nested_lightning.loggers import RunCSVLogger
 from nested_lightning.loggers.wandb import keep_wandb_offline
-from nested_lightning.strategies.sharded_backbone import (
-    ShardedBackboneStrategy as ShardedBackboneStrategy,  # makes its name known
-)
 
 _SUBCOMMANDS = ("fit", "validate", "test", "predict")
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
