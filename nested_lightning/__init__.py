@@ -8,7 +8,8 @@ from nested_lightning.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from nested_lightning.data import HierarchicalDataModule
-    from nested_lightning.module import NestedLightningModule, Prediction
+    from nested_lightning.metrics.predictions import Prediction
+    from nested_lightning.module import NestedLightningModule
 
 __all__ = [
     "HierarchicalDataModule",
@@ -22,7 +23,7 @@ __all__ = [
 _LAZY = {
     "HierarchicalDataModule": "nested_lightning.data",
     "NestedLightningModule": "nested_lightning.module",
-    "Prediction": "nested_lightning.module",
+    "Prediction": "nested_lightning.metrics.predictions",
 }
 
 

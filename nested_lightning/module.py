@@ -14,9 +14,9 @@ from nested_lightning.functional.calibration import log_probabilities
 from nested_lightning.functional.combination import CombinationRule, consistent_path, get_combination
 from nested_lightning.functional.losses import Criterion, inverse_frequency_weights, nested_loss
 from nested_lightning.metrics import NestedMetrics
+from nested_lightning.metrics.predictions import Prediction
 from nested_lightning.metrics.running_mean import RunningMean
 from nested_lightning.models import DenseBottleneck, NestedNetwork
-from nested_lightning.prediction import Prediction as Prediction
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.utils.hparams import keep_plain, not_plain

@@ -13,7 +13,7 @@ from torch.utils.data import DistributedSampler, IterableDataset, SequentialSamp
 
 from nested_lightning.errors import DataError
 from nested_lightning.metrics import NestedMetrics
-from nested_lightning.metrics.predictions import Answers
+from nested_lightning.metrics.predictions import EvaluatedPredictions
 from nested_lightning.module import NestedLightningModule
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Measured(NamedTuple):
     """The metrics of a model on N rows, its answers to each of them, and where the rows are, as in ``Outputs``."""
 
     metrics: NestedMetrics
-    answers: Answers
+    answers: EvaluatedPredictions
     dataset: Any
     rows: Tensor | None
 
@@ -134,7 +134,12 @@ def measure(module: NestedLightningModule, outputs: Outputs) -> Measured:
     # Every process has all rows.
     metrics = NestedMetrics(module.taxonomy, threshold=module.threshold, sync_on_compute=False).to(module.device)
     metrics.update(combined, outputs.target)
-    return Measured(metrics, Answers.of(combined, outputs.target, module.taxonomy), outputs.dataset, outputs.rows)
+    return Measured(
+        metrics,
+        EvaluatedPredictions.from_log_probabilities(combined, outputs.target, module.taxonomy),
+        outputs.dataset,
+        outputs.rows,
+    )
 
 
 def values_of(measured: Measured) -> dict[str, float]:

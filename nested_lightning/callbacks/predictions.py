@@ -10,7 +10,8 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.module import Prediction, as_nested
+from nested_lightning.metrics.predictions import Prediction
+from nested_lightning.module import as_nested
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.utils.files import replacing
 

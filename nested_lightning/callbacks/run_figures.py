@@ -18,7 +18,7 @@ from nested_lightning.figures.samples import Sample, samples_sheet
 from nested_lightning.figures.style import COLOURS, SMALL, Drawn, panels, plain, share_legend
 from nested_lightning.figures.timeline import Epochs, accuracy_timeline, loss_timeline
 from nested_lightning.metrics import NestedMetrics
-from nested_lightning.metrics.predictions import Answers
+from nested_lightning.metrics.predictions import EvaluatedPredictions
 from nested_lightning.taxonomy import Taxonomy
 
 Drawings = Iterator[tuple[str, Callable[[], Figure]]]
@@ -39,7 +39,7 @@ def level_name(index: int, level: str) -> str:
     return f"{index + 1}-{safe}"
 
 
-def of_levels(metrics: NestedMetrics, answers: Answers, n_levels: int) -> Drawings:
+def of_levels(metrics: NestedMetrics, answers: EvaluatedPredictions, n_levels: int) -> Drawings:
     """Give ``reliability`` of the first levels, and ``confusion-1-LEVEL`` and so on of each."""
     taxonomy = metrics.taxonomy
     yield "reliability", partial(_reliability, metrics, n_levels)
@@ -47,13 +47,13 @@ def of_levels(metrics: NestedMetrics, answers: Answers, n_levels: int) -> Drawin
         yield f"confusion-{level_name(level, taxonomy.levels[level])}", partial(_confusion, answers, taxonomy, level)
 
 
-def of_answers(metrics: NestedMetrics, answers: Answers) -> Drawings:
+def of_answers(metrics: NestedMetrics, answers: EvaluatedPredictions) -> Drawings:
     """Give ``confidence``, ``risk_coverage`` and ``depth`` of all levels."""
     levels = metrics.taxonomy.levels
     yield "confidence", partial(_confidence, metrics)
     risks = dict(zip((*levels, "cut paths"), metrics.risks, strict=True))
     yield "risk_coverage", lambda: _whole(risk_coverage_diagram(risks))
-    yield "depth", lambda: _whole(depth_chart(answers.depths(metrics.threshold), levels))
+    yield "depth", lambda: _whole(depth_chart(answers.count_depths(metrics.threshold), levels))
 
 
 def of_training(epochs: Epochs, levels: Sequence[str]) -> Drawings:
@@ -76,7 +76,7 @@ def _whole(drawn: Drawn) -> Figure:
     return figure
 
 
-def _confusion(answers: Answers, taxonomy: Taxonomy, level: int) -> Figure:
+def _confusion(answers: EvaluatedPredictions, taxonomy: Taxonomy, level: int) -> Figure:
     return _whole(confusion_by_taxonomy(answers.confusion(level, taxonomy.sizes[level]), taxonomy, level))
 
 

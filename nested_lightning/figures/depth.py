@@ -14,7 +14,8 @@ def depth_chart(counts: Tensor, levels: Sequence[str], ax: Axes | None = None) -
     """Draw how many rows are answered to each level and no further, and how many of these answers are right.
 
     Args:
-        counts: ``LongTensor[n_levels + 1, 3]`` from :meth:`nested_lightning.metrics.predictions.Answers.depths`.
+        counts: ``LongTensor[n_levels + 1, 3]`` from
+            :meth:`~nested_lightning.metrics.predictions.EvaluatedPredictions.count_depths`.
         levels: names, coarse to fine.
         ax: axes to draw on; None: those of a new figure.
 

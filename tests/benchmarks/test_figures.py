@@ -18,11 +18,10 @@ from benchmarks.paper.figures.curves import COLOURS, draw_curves
 from benchmarks.paper.figures.distortions import draw_distortions
 from benchmarks.paper.figures.reliability import draw_reliability
 from benchmarks.paper.figures.samples import RIGHT, WITHHELD, WRONG, draw_samples
-from nested_lightning import Taxonomy
+from nested_lightning import Prediction, Taxonomy
 from nested_lightning.errors import DataError
 from nested_lightning.functional.combination import consistent_path
 from nested_lightning.functional.reliability import ece_of
-from nested_lightning.module import Prediction
 
 TREE = Taxonomy(["kind", "species"], [("bird", "eagle"), ("bird", "owl"), ("fish", "cod")])
 

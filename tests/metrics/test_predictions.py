@@ -5,7 +5,7 @@ import torch
 from helpers.toy import TAXONOMY, rows
 
 from nested_lightning.functional.combination import consistent_path, nested
-from nested_lightning.metrics.predictions import Answers
+from nested_lightning.metrics.predictions import EvaluatedPredictions
 
 THRESHOLD = 0.6
 
@@ -27,7 +27,7 @@ def target():
 
 @pytest.fixture(scope="module")
 def answers(log_probabilities, target):
-    return Answers.of(log_probabilities, target, TAXONOMY)
+    return EvaluatedPredictions.from_log_probabilities(log_probabilities, target, TAXONOMY)
 
 
 def test_paths_and_depths_are_those_of_predictions(answers, log_probabilities):
@@ -57,7 +57,7 @@ def test_where_answers_end(answers, target):
         else:
             kind = 2 if not pairs or pairs[-1][1] < 0 else 0
         expected[depth, kind] += 1
-    assert torch.equal(answers.depths(THRESHOLD), expected)
+    assert torch.equal(answers.count_depths(THRESHOLD), expected)
     assert (expected.sum(dim=0) > 0).all()
 
 
@@ -74,6 +74,6 @@ def test_the_worst_come_first(answers, target):
 
 
 def test_the_first_levels_alone(log_probabilities, target):
-    answers = Answers.of(log_probabilities[:2], target, TAXONOMY)
+    answers = EvaluatedPredictions.from_log_probabilities(log_probabilities[:2], target, TAXONOMY)
     assert answers.path.shape == answers.target.shape == (200, 2)
-    assert answers.depths(THRESHOLD).shape == (3, 3)
+    assert answers.count_depths(THRESHOLD).shape == (3, 3)

@@ -8,10 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from nested_lightning import Taxonomy
+from nested_lightning import Prediction, Taxonomy
 from nested_lightning.errors import DataError
 from nested_lightning.figures.style import BLUE, ORANGE
-from nested_lightning.module import Prediction
 
 RIGHT, WRONG, WITHHELD = "✓", "✗", "?"
 _COLOURS = {RIGHT: BLUE, WRONG: ORANGE, WITHHELD: "0.5"}
