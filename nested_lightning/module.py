@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
+from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.functional.calibration import log_probabilities
 from nested_lightning.functional.combination import CombinationRule, consistent_path, get_combination
 from nested_lightning.functional.losses import Criterion, inverse_frequency_weights, nested_loss
 from nested_lightning.metrics import NestedMetrics
+from nested_lightning.metrics.epoch_loss import EpochLoss, finite_samples, non_finite
 from nested_lightning.metrics.predictions import Prediction
-from nested_lightning.metrics.running_mean import RunningMean
 from nested_lightning.models import DenseBottleneck, NestedNetwork
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
@@ -114,7 +114,7 @@ class NestedLightningModule(L.LightningModule):
         self._count_weights = loss_weights is None
         self.register_buffer("loss_weights", torch.tensor(loss_weights or [1.0] * n_levels))
         self.register_buffer("temperatures", torch.ones(n_levels))
-        self.train_loss, self.val_loss = RunningMean(), RunningMean()
+        self.train_loss, self.val_loss = EpochLoss(), EpochLoss()
         self.val_metrics = NestedMetrics(self.taxonomy, threshold=threshold)
         self.test_metrics = nn.ModuleList()
         self.stage = Stage(level=n_levels - 1, finished=True)
@@ -166,21 +166,28 @@ class NestedLightningModule(L.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, target = batch
         loss = self.loss(self(x, up_to=self.stage.level), target)
-        self._refuse_non_finite(loss, x, batch_idx)
-        self.train_loss.update(loss, len(x))
+        self.train_loss.update(loss, x, batch_idx)
         self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.train_loss.refuse_non_finite(self._place("training"))
+
+    def on_validation_epoch_start(self) -> None:
+        self.train_loss.refuse_non_finite(self._place("training"))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, target = batch
         logits = self(x, up_to=self.stage.level)
         loss = self.loss(logits, target)
-        self._refuse_non_finite(loss, x, batch_idx)
-        self.val_loss.update(loss, len(x))
+        self.val_loss.update(loss, x, batch_idx)
         self.log("val/loss", self.val_loss, on_epoch=True)
-        self.val_metrics.update(self.combination(self.own_log_probabilities(logits), self.taxonomy), target)
+        # NaN has no rank, and is refused when the epoch ends.
+        own = [p.nan_to_num(nan=0.0, neginf=-torch.inf) for p in self.own_log_probabilities(logits)]
+        self.val_metrics.update(self.combination(own, self.taxonomy), target)
 
     def on_validation_epoch_end(self) -> None:
+        self.val_loss.refuse_non_finite(self._place("validation"))
         self._log_metrics("val", self.val_metrics)
 
     def on_test_start(self) -> None:
@@ -203,7 +210,9 @@ class NestedLightningModule(L.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        self._refuse_non_finite(None, x, batch_idx)
+        finite = finite_samples(x)
+        if not bool(finite.all()):
+            raise non_finite(f"{self._place('prediction')} batch {batch_idx}", finite)
         return self.predict(x)
 
     def configure_optimizers(self) -> Optimizer:
@@ -216,7 +225,8 @@ class NestedLightningModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["taxonomy"] = self.taxonomy.to_dict()
-        checkpoint["train_loss"] = self.train_loss.of_all_processes()
+        # Before anything is written: the checkpoint before must not be replaced by weights that are not finite.
+        checkpoint["train_loss"] = self.train_loss.refuse_non_finite(self._place("training"))
         keep_plain(checkpoint, self.CHECKPOINT_HYPER_PARAMS_KEY, L.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -230,7 +240,7 @@ class NestedLightningModule(L.LightningModule):
             # Lightning does so after loading, which would round weights of double precision.
             self._trainer.precision_plugin.convert_module(self)
             if (states := checkpoint.get("train_loss")) is not None:
-                self.train_loss.go_on_from(states, self._trainer.global_rank, self._trainer.world_size)
+                self.train_loss.resume(states, self._trainer.global_rank, self._trainer.world_size)
         if self.strict_loading:
             _refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
 
@@ -239,23 +249,9 @@ class NestedLightningModule(L.LightningModule):
         self.log_dict({f"{split}/{key}": value.float() for key, value in values.items()})
         metrics.reset()
 
-    def _refuse_non_finite(self, loss: Tensor | None, x: Tensor, batch_idx: int) -> None:
-        if bool(torch.isfinite(loss if loss is not None else x).all()):
-            return
-        what = "input" if not bool(torch.isfinite(x).all()) else "loss"
-        rows = (~torch.isfinite(x.reshape(len(x), -1)).all(1)).nonzero().flatten().tolist()
-        remedy = (
-            f"rows {rows[:5]} of the batch hold NaN or infinite values: mend or drop them"
-            if what == "input"
-            else "lower the learning rate, or set trainer.gradient_clip_val"
-        )
-        trainer = self.trainer
-        kind = "training" if trainer.training else trainer.state.stage.value if trainer.state.stage else "data"
-        raise NonFiniteError(
-            f"the {what} is not finite in stage {self.stage.level + 1} "
-            f"({self.taxonomy.levels[self.stage.level]}), epoch {self.stage.epoch + 1}, {kind} batch {batch_idx}: "
-            f"{remedy}"
-        )
+    def _place(self, kind: str) -> str:
+        level = self.stage.level
+        return f"stage {level + 1} ({self.taxonomy.levels[level]}), epoch {self.stage.epoch + 1}, {kind}"
 
 
 @contextmanager

@@ -218,7 +218,7 @@ def test_an_input_that_is_not_finite_is_told_with_its_place(tmp_path):
     cascade = CascadeTraining(max_epochs=1)
     with pytest.raises(NonFiniteError) as error:
         fit(tmp_path, toy_module(), cascade, train=train, max_epochs=-1)
-    for word in ("the input is not finite", "stage 1", "kind", "epoch 1", "training batch 2", "rows [1]"):
+    for word in ("the input is not finite", "stage 1", "kind", "epoch 1", "training batch 2", "samples [1]"):
         assert word in str(error.value)
 
 
@@ -234,11 +234,22 @@ def test_a_loss_that_is_not_finite_is_told_with_its_place(tmp_path):
         assert word in str(error.value)
 
 
+def test_weights_after_a_step_that_was_not_finite_are_not_saved(tmp_path):
+    x, target = rows(64)
+    x[20] = float("nan")  # the third of eight steps
+    train = DataLoader(TensorDataset(x, target), batch_size=8)
+    with pytest.raises(NonFiniteError, match="the input is not finite.*training batch 2"):
+        fit(tmp_path, toy_module(), RunCheckpoint(every_n_steps=2), train=train, enable_checkpointing=True)
+    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 2
+    assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
+
+
 def test_a_validation_row_that_is_not_finite(tmp_path):
     x, target = rows(8)
     x[0] = float("nan")
     validation = DataLoader(TensorDataset(x, target), batch_size=8)
-    with pytest.raises(NonFiniteError, match=r"the input is not finite.*(validat|sanity).* batch 0"):
+    with pytest.raises(NonFiniteError, match=r"the input is not finite.*validation batch 0"):
         fit(tmp_path, toy_module(), validation=validation)
 
 

@@ -13,7 +13,7 @@ from nested_lightning.callbacks.schedule import PlannedStage, plan_stages
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.stage import Stage, StageData
-from nested_lightning.utils.reseed import reseed
+from nested_lightning.utils.random import reseed
 
 
 class CascadeTraining(Callback):

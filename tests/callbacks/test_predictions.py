@@ -80,7 +80,7 @@ def test_one_process_writes(tmp_path):
 def test_inputs_that_are_no_numbers(tmp_path):
     x, _ = rows(20)
     x[7, 2] = float("nan")
-    with pytest.raises(NonFiniteError, match=r"the input is not finite.*batch 1.*rows \[3\]"):
+    with pytest.raises(NonFiniteError, match=r"the input is not finite.*batch 1.*samples \[3\]"):
         toy_trainer(tmp_path, PredictionWriter()).predict(toy_module(), DataLoader(x, batch_size=4))
 
 
