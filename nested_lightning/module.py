@@ -234,7 +234,7 @@ class NestedLightningModule(L.LightningModule):
         if saved is not None and (other := Taxonomy.from_dict(saved)) != self.taxonomy:
             raise CheckpointError(
                 f"the checkpoint was trained for another taxonomy: {other!r}, while the data has "
-                f"{self.taxonomy!r}. Use the taxonomy of the checkpoint, or train anew without --ckpt_path"
+                f"{self.taxonomy!r}. Use the taxonomy of the checkpoint, or train a new model without ckpt_path"
             )
         if self._trainer is not None:
             # Lightning does so after loading, which would round weights of double precision.
@@ -272,9 +272,9 @@ def _refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]
         there, here = (state.get(wrong[0], "not there") for state in shapes)
         more = f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
         raise CheckpointError(
-            f"the checkpoint is of another model: {wrong[0]!r} is {there} in the checkpoint and {here} in the model"
-            f"{more}. Give the model the options that it was trained with; on the command line they come from the "
-            "checkpoint where no --config gives others"
+            f"the checkpoint belongs to another model: {wrong[0]!r} is {there} in the checkpoint and {here} in the "
+            f"model{more}. Build the model with the options that it was trained with; the command line takes them "
+            "from the checkpoint unless others are given"
         )
 
 

@@ -57,8 +57,8 @@ class RunCheckpoint(ModelCheckpoint):
         other = os.path.dirname(resumed) != self.dirpath and not trainer.fast_dev_run  # type: ignore[attr-defined]
         if other and os.path.exists(self.last_model_path):
             raise CheckpointError(
-                f"{self.last_model_path} belongs to an earlier run, which would be overwritten. Add --ckpt_path last "
-                "to go on with it, or choose another folder with --trainer.default_root_dir"
+                f"{self.last_model_path} belongs to an earlier run and would be overwritten: resume that run with "
+                'ckpt_path="last", or choose another default_root_dir'
             )
 
     def _find_folder(self, trainer: L.Trainer) -> None:

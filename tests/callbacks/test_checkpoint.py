@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from nested_lightning.callbacks import CascadeTraining, RunCheckpoint, TemperatureScaling
 from nested_lightning.checkpoints.io import AtomicCheckpointIO
-from nested_lightning.errors import CheckpointError, ConfigurationError
+from nested_lightning.errors import CheckpointError, ConfigurationError, WriteError
 
 SAVED = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
 
@@ -108,7 +108,7 @@ def test_another_run_is_not_overwritten(tmp_path):
     before = (tmp_path / "checkpoints" / "last.ckpt").read_bytes()
     with pytest.raises(CheckpointError) as error:
         fit(tmp_path, RunCheckpoint())
-    for word in (str(tmp_path / "checkpoints" / "last.ckpt"), "--ckpt_path last", "--trainer.default_root_dir"):
+    for word in (str(tmp_path / "checkpoints" / "last.ckpt"), 'ckpt_path="last"', "default_root_dir"):
         assert word in str(error.value)
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
     fit(tmp_path, RunCheckpoint(), fast_dev_run=True)  # writes nothing, so nothing is in its way
@@ -170,9 +170,9 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path, full_disk):
     path = tmp_path / "last.ckpt"
     small = {"state_dict": {"w": torch.ones(3)}}
     AtomicCheckpointIO().save_checkpoint(small, path)
-    with pytest.raises(CheckpointError) as error:
+    with pytest.raises(WriteError) as error:
         AtomicCheckpointIO().save_checkpoint(WEIGHTS, path)
-    for word in (str(path), "File too large", "free some space", "--trainer.default_root_dir", "--ckpt_path last"):
+    for word in (str(path), "File too large", "free some space", "default_root_dir", 'ckpt_path="last"'):
         assert word in str(error.value)
     assert torch.equal(load(path)["state_dict"]["w"], torch.ones(3))
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
@@ -189,7 +189,7 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch):
         save(checkpoint, file)
 
     monkeypatch.setattr(torch, "save", save_twice)
-    with pytest.raises(CheckpointError, match=r"last\.ckpt could not be written.*No space left on device"):
+    with pytest.raises(WriteError, match=r"last\.ckpt cannot be written.*No space left on device"):
         fit(tmp_path, CascadeTraining(), RunCheckpoint(every_n_steps=3), max_epochs=4)
     assert saves == [3, 4, 6]
     assert load(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 4
@@ -200,7 +200,7 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(CheckpointError, match=r"file/a\.ckpt could not be written"):
+    with pytest.raises(WriteError, match=r"file/a\.ckpt cannot be written"):
         AtomicCheckpointIO().save_checkpoint(WEIGHTS, tmp_path / "file" / "a.ckpt")
 
 
@@ -227,4 +227,4 @@ def test_what_cannot_be_read(tmp_path):
     path.write_text("a recipe, say")
     assert "cannot be read" in refused(path)
     torch.save([1, 2], path)
-    assert "no checkpoint of a training run" in refused(path)
+    assert "not a checkpoint of a training run" in refused(path)

@@ -117,7 +117,9 @@ def test_what_runs_of_ones_own_name_is_known() -> None:
 def test_other_names_are_refused_unless_trusted(group: str, option: str, value: Any, named: str) -> None:
     options: dict[str, Any] = {name: dict(below) for name, below in KNOWN.items()}
     options[group][option] = value
-    with pytest.raises(CheckpointError, match=rf"a\.ckpt names '{named}'.*--{group}\.{option}".replace("$", r"\$")):
+    with pytest.raises(
+        CheckpointError, match=rf"a\.ckpt names '{named}'.*in the recipe, as {group}\.{option}".replace("$", r"\$")
+    ):
         refuse_foreign(options, (), "a.ckpt")
     refuse_foreign(options, {named}, "a.ckpt")
 

@@ -287,7 +287,7 @@ def test_a_loss_that_is_not_finite(folder: Path, capsys: pytest.CaptureFixture[s
     ("test", "nowhere.ckpt", "there is no checkpoint 'nowhere.ckpt'"),
     ("test", "last", "there is no checkpoint 'last'"),
     ("predict", "short.ckpt", "short.ckpt cannot be read as a checkpoint"),
-    ("predict", "tensor.ckpt", "tensor.ckpt is no checkpoint of a training run"),
+    ("predict", "tensor.ckpt", "tensor.ckpt is not a checkpoint of a training run"),
 ])  # fmt: skip
 def test_not_a_checkpoint(
     command: str, name: str, part: str, folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]
@@ -361,7 +361,7 @@ def test_a_checkpoint_of_another_network(
 def test_a_folder_with_another_run(folder: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(trained, folder / "run")
     message = refused_without_trace(capsys, "fit", *digits(folder / "run"), "--data.batch_size", "7")
-    expect(message, str(folder / "run" / "checkpoints" / "last.ckpt"), "--ckpt_path last", "--trainer.default_root_dir")
+    expect(message, str(folder / "run" / "checkpoints" / "last.ckpt"), 'ckpt_path="last"', "default_root_dir")
 
 
 def test_too_little_memory(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,7 +44,7 @@ def test_nothing_is_lost(server: Server, one: Whole, small_disk: Path, when: str
     told = [line for line in run.log_file.read_text().splitlines() if line.startswith("error:")]
     assert codes == [2], run.log
     assert len(told) == 1
-    for word in (name, "No space left on device", f"free on the disk at {small_disk}", "--trainer.default_root_dir"):
+    for word in (name, "No space left on device", f"free on the disk at {small_disk}", "default_root_dir"):
         assert word in told[0]
     assert "Traceback" not in run.log
     assert not list(run.folder.rglob("*.tmp"))

@@ -8,7 +8,7 @@ def test_the_message_names_file_disk_and_remedy(tmp_path):
     path = tmp_path / "a" / "metrics.csv"
     with pytest.raises(WriteError) as error, writing(path):
         raise OSError(28, "No space left on device")
-    for word in (str(path), "No space left on device", "MB free on the disk at /", "--trainer.default_root_dir"):
+    for word in (str(path), "No space left on device", "MB free on the disk at /", "default_root_dir"):
         assert word in str(error.value)
 
 
