@@ -27,7 +27,7 @@ def test_answers_as_the_weights_and_temperatures_of_the_checkpoint(finished) -> 
     data.setup("test")
     images, target = next(iter(data.test_dataloader()))
     right = (module.predict(images).probabilities[0].argmax(1) == target[:, 0]).float().mean()
-    logged = saved["callbacks"]["TemperatureScaling"]["after"]["coarse/accuracy"]
+    logged = saved["evaluation"]["after"]["coarse/accuracy"]
     assert float(right) == pytest.approx(logged, abs=1e-6)
 
 

@@ -3,11 +3,13 @@
 import os
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from nested_lightning.errors import CheckpointError
 from nested_lightning.utils.files import replacing
@@ -49,6 +51,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
             raise CheckpointError(f"{path} is not a checkpoint of a training run: it has no 'state_dict'")
         return checkpoint
+
+
+def refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Refuse the weights of another model than the one whose ``state_dict`` is ``own``.
+
+    Raises:
+        CheckpointError: weights are missing, unknown, or of another shape; names the first.
+    """
+    shapes = [{name: list(tensor.shape) for name, tensor in state.items()} for state in (saved, own)]
+    different = [name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)]
+    if different:
+        there, here = (state.get(different[0], "missing") for state in shapes)
+        more = f", and {len(different) - 1} more differ" if len(different) > 1 else ""
+        raise CheckpointError(
+            f"the checkpoint belongs to another model: {different[0]!r} is {there} in the checkpoint and {here} in the "
+            f"model{more}. Build the model with the options that it was trained with; the command line takes them "
+            "from the checkpoint unless others are given"
+        )
 
 
 def _refuse_damaged(path: Any) -> None:

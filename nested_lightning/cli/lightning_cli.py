@@ -142,7 +142,7 @@ class NestedCLI(LightningCLI):
         last = os.path.join(self.trainer.default_root_dir, "checkpoints", "last.ckpt")
         if self.config_init[self.subcommand].ckpt_path == "last" and not os.path.exists(last):
             rank_zero_info(f"There is no {last} to go on with: a new run starts")
-        self._get(self.config_init, "checkpoint").how_to_go_on = self.resuming
+        self._get(self.config_init, "checkpoint").how_to_resume = self.resuming
 
 
 def run_cli(args: list[str], model_class: type[L.LightningModule], data_class: type[L.LightningDataModule]) -> None:

@@ -164,30 +164,30 @@ def test_test_data_are_measured_on_and_decide_nothing(tmp_path):
     def run(test):
         module, callbacks = toy_module(), (RejectionFineTuning(steps=3), TemperatureScaling("nll"))
         toy_trainer(tmp_path, *callbacks, max_epochs=2).fit(module, Data(test))
-        return module, callbacks[1]
+        return module
 
-    (one, measured), (other, measured_otherwise) = run(loader(64, seed=8)), run(loader(64, seed=9))
+    one, other = run(loader(64, seed=8)), run(loader(64, seed=9))
     assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
-    assert measured.split == "test"
-    assert measured.after != measured_otherwise.after
+    assert one.evaluation.split == "test"
+    assert one.evaluation.after != other.evaluation.after
 
 
 # ------------------------------------------------------------------------------------------------ what both do alike
 
 
 def test_the_measurements_are_those_of_the_metrics(tmp_path):
-    """Before and after every step, on the validation data where there are no others."""
-    rejection, temperature = RejectionFineTuning(steps=20), TemperatureScaling()
-    module, _, _ = fit(tmp_path, rejection, temperature, max_epochs=5)
-    assert rejection.split == temperature.split == "val"
-    assert rejection.after == temperature.before
-    assert rejection.before != rejection.after != temperature.after
+    """Before and after calibration, on the validation data where there is no test data."""
+    module, _, _ = fit(tmp_path, RejectionFineTuning(steps=20), TemperatureScaling(), max_epochs=5)
+    evaluation = module.evaluation
+    assert evaluation.split == "val"
+    assert evaluation.before != evaluation.after
+    assert (evaluation.uncalibrated.values(), evaluation.measured.values()) == (evaluation.before, evaluation.after)
     _, target = outputs(module, VALIDATION)
     x = torch.cat([batch[0] for batch in VALIDATION])
     with torch.no_grad():
         probabilities = module.predict(x).probabilities
     for i, level in enumerate(TAXONOMY.levels):
-        measured = {name: temperature.after[f"{level}/{name}"] for name in ("accuracy", "confidence", "ece")}
+        measured = {name: evaluation.after[f"{level}/{name}"] for name in ("accuracy", "confidence", "ece")}
         p, t = probabilities[i], target[:, i]
         expected = {
             "accuracy": float(level_accuracy(p, t)),
@@ -209,7 +209,7 @@ def test_not_in_a_run_that_only_tries_the_code(tmp_path, callback):
 def test_validation_data_are_needed(tmp_path, callback, options):
     with pytest.raises(CalibrationError) as error:
         fit(tmp_path, callback, **options)
-    for word in (type(callback).__name__, "data.validation", "val_dataloaders", "leave this callback out"):
+    for word in (type(callback).__name__, "data.validation", "val_dataloaders", "remove this callback"):
         assert word in str(error.value)
 
 
@@ -222,8 +222,8 @@ def test_a_list_of_one_loader(tmp_path):
 @pytest.mark.parametrize(
     ("callback", "words"),
     [
-        (RejectionFineTuning(steps=2), ["no training row", "'leaf'", "RejectionFineTuning"]),
-        (TemperatureScaling(), ["'leaf'", "validation row"]),
+        (RejectionFineTuning(steps=2), ["no training sample", "'leaf'", "RejectionFineTuning"]),
+        (TemperatureScaling(), ["'leaf'", "validation sample"]),
     ],
 )
 def test_a_level_without_any_label(tmp_path, callback, words):
@@ -270,13 +270,13 @@ def test_a_finished_step_is_not_repeated(tmp_path):
         """As when resumed from a checkpoint that was written after this step."""
 
         def on_fit_start(self, trainer, module):
-            self.load_state_dict({"done": True, "split": "val", "before": {}, "after": {}})
+            self.load_state_dict({"done": True})
 
     counting, done = Counting(), Done()
-    fit(tmp_path, counting, done)
+    module, _, _ = fit(tmp_path, counting, done)
     assert (counting.runs, done.runs) == (1, 0)
     assert counting.state_dict()["done"]
-    assert math.isfinite(counting.state_dict()["after"]["kind/accuracy"])
+    assert math.isfinite(module.evaluation.after["kind/accuracy"])
 
 
 # ---------------------------------------------------------------------------------------------------- in plain Python

@@ -24,7 +24,7 @@ from nested_lightning.callbacks import (
     TemperatureScaling,
 )
 from nested_lightning.callbacks.evaluation import measure, run_network
-from nested_lightning.callbacks.samples import worst_samples
+from nested_lightning.callbacks.figures import worst_samples
 from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.data.samplers import TensorRows
 from nested_lightning.errors import ConfigurationError
@@ -125,14 +125,13 @@ def test_all_files_and_pictures_and_the_weights_as_without(tmp_path):
 
 
 def test_summary_tells_the_run(tmp_path):
-    callbacks = calibrated(Figures(draw="never"))
-    fit(tmp_path, *callbacks)
+    evaluation = fit(tmp_path, *calibrated(Figures(draw="never"))).evaluation
     assert drawn(tmp_path) == set()
     told = summary(tmp_path)
     assert told["levels"] == list(TAXONOMY.levels) and told["classes"] == list(TAXONOMY.sizes)
     assert told["split"] == "val" and told["rows"] == 48
-    for when, step in (("before", callbacks[1]), ("after", callbacks[2])):
-        assert told[when]["leaf/ece"] == pytest.approx(getattr(step, when)["leaf/ece"])
+    assert told["before"]["leaf/ece"] == pytest.approx(evaluation.before["leaf/ece"])
+    assert told["after"]["leaf/ece"] == pytest.approx(evaluation.after["leaf/ece"])
     assert [epoch["stage"] for epoch in told["epochs"]] == ["kind", "kind", "group", "group", "leaf", "leaf"]
     assert "val/kind/accuracy" in told["epochs"][0] and "val/group/accuracy" not in told["epochs"][0]
     assert 0 < told["seconds"] < 1000
@@ -154,7 +153,9 @@ def test_without_cascade_and_calibration(tmp_path):
 
 def test_it_measures_once_with_the_report(tmp_path, monkeypatch):
     measured = []
-    monkeypatch.setattr("nested_lightning.callbacks.final.measure", lambda *args: measured.append(1) or measure(*args))
+    monkeypatch.setattr(
+        "nested_lightning.callbacks.evaluation.measure", lambda *args: measured.append(1) or measure(*args)
+    )
     trainer = toy_trainer(tmp_path, Report(), Figures(draw="never"), max_epochs=1)
     trainer.fit(toy_module(), loader(), loader(48, seed=1))
     assert measured == [1]
@@ -177,7 +178,7 @@ def test_a_figure_that_fails_ends_nothing(tmp_path, monkeypatch):
 
     of_run = "nested_lightning.callbacks.run_figures"
     monkeypatch.setattr(f"{of_run}.confusion_by_taxonomy", failing)
-    for name in ("of_answers", "of_training"):
+    for name in ("draw_predictions", "draw_training"):
         monkeypatch.setattr(f"{of_run}.{name}", lambda *args: iter([]))
     (tmp_path / "summary.json").mkdir()
     with warnings.catch_warnings(record=True) as warned:
@@ -217,9 +218,9 @@ def test_samples_are_the_rows_of_the_answers(tmp_path):
     rows = DataLoader(TensorDataset(torch.randn(12, 6), torch.zeros(12, 3, dtype=torch.long)), batch_size=5)
     measured = measure(module, run_network(trainer, module, rows))._replace(dataset=TensorRows(inputs, None))
     samples = worst_samples(measured, TAXONOMY, 4)
-    for sample, i in zip(samples, measured.answers.worst_first().tolist(), strict=False):
+    for sample, i in zip(samples, measured.predictions.worst_first().tolist(), strict=False):
         assert sample.row == i and (sample.input == i).all()
-        path = [TAXONOMY.names(level)[k] for level, k in enumerate(measured.answers.path[i].tolist())]
+        path = [TAXONOMY.names(level)[k] for level, k in enumerate(measured.predictions.path[i].tolist())]
         assert sample.answer == path and sample.truth == ["a", "p", "1"]
         assert sample.right == [answer == truth for answer, truth in zip(path, sample.truth, strict=True)]
     shuffled = DataLoader(rows.dataset, batch_size=5, shuffle=True)

@@ -72,7 +72,7 @@ def test_written_with_any_loader_in_input_order(tmp_path):
 
 def test_one_process_writes(tmp_path):
     trainer = toy_trainer(tmp_path, PredictionWriter(), devices=2, strategy="ddp_fork")
-    with pytest.raises(ConfigurationError, match=r"--trainer\.devices 1"):
+    with pytest.raises(ConfigurationError, match=r"trainer\.devices to 1"):
         PredictionWriter().setup(trainer, toy_module(), "predict")
     PredictionWriter().setup(trainer, toy_module(), "fit")  # only predictions are in its way
 

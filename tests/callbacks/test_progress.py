@@ -101,5 +101,5 @@ def test_on_a_terminal_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path):
     shown = log.read_text()
     assert ended == 0, shown
     assert "epoch 1 of at most 3" not in shown.partition("stage 2/3")[0]
-    for part in ("stage 3/3 fine", "rejection, coarse", "rows through the network", "patience"):
+    for part in ("stage 3/3 fine", "rejection, coarse", "samples through the network", "patience"):
         assert part in shown

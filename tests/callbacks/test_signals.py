@@ -10,7 +10,7 @@ from helpers.toy import loader, toy_module, toy_trainer
 from lightning.pytorch.callbacks import Callback
 
 from nested_lightning.callbacks import CascadeTraining, RunCheckpoint
-from nested_lightning.callbacks.interruption import Interruption
+from nested_lightning.callbacks.signals import Interruption
 
 
 @pytest.fixture(autouse=True)

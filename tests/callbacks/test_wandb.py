@@ -227,7 +227,7 @@ def test_the_scheme_is_named(expected: str, cascade: dict, options: dict, tmp_pa
     module = toy_module(**options)
     trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=1, **cascade))
     trainer.fit(module, loader(), loader(seed=1))
-    assert scheme(trainer, module) == expected
+    assert scheme(module) == expected
 
 
 @pytest.mark.slow
