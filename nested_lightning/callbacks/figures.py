@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -18,7 +19,7 @@ from nested_lightning.callbacks.report import tested_loaders, write_json, write_
 from nested_lightning.data.samplers import TensorRows
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.loggers.pictures import log_picture
-from nested_lightning.metrics.evaluation import Evaluation, Measured
+from nested_lightning.metrics.evaluation import Measured
 from nested_lightning.module import as_nested
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
@@ -117,22 +118,16 @@ class Figures(Callback):
         if evaluation is None or evaluation.measured is None or not trainer.is_global_zero:
             return
         write_summary(trainer, module, evaluation, self.epochs, self.seconds)
-        if self.draw != "never":
-            self._draw_end(trainer, evaluation, evaluation.measured)
-
-    def _draw_end(self, trainer: L.Trainer, evaluation: Evaluation, measured: Measured) -> None:
+        if self.draw == "never":
+            return
         from nested_lightning.callbacks import run_figures
 
-        taxonomy = measured.metrics.taxonomy
-        levels = taxonomy.levels
-        write_drawings(trainer, run_figures.draw_levels(measured, len(levels)))
-        write_drawings(trainer, run_figures.draw_predictions(measured))
-        write_drawings(trainer, run_figures.draw_training(self.epochs, levels))
-        if self.samples:
-            samples = run_figures.draw_samples(lambda: worst_samples(measured, taxonomy, self.samples), levels)
-            write_drawings(trainer, samples)
+        taxonomy, measured = module.taxonomy, evaluation.measured
+        sheet = partial(worst_samples, measured, taxonomy, self.samples) if self.samples else None
+        write_drawings(trainer, run_figures.draw_end(measured, self.epochs, sheet))
         if evaluation.uncalibrated is not None:
-            write_drawings(trainer, run_figures.draw_levels(evaluation.uncalibrated, len(levels)), "uncalibrated/")
+            drawings = run_figures.draw_levels(evaluation.uncalibrated, taxonomy.n_levels)
+            write_drawings(trainer, drawings, "uncalibrated/")
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         levels = as_nested(pl_module).taxonomy.levels
@@ -143,7 +138,8 @@ class Figures(Callback):
 
         folder = Path(trainer.default_root_dir) / "figures"
         write_json(folder / "distortions.json", {"levels": list(levels), "tests": tests})
-        write_drawings(trainer, run_figures.draw_distortions(tests, levels))
+        draw = partial(run_figures.compared_distortions, {"": tests}, levels)
+        write_drawings(trainer, [("distortions", draw)])
         print(f"Accuracy under each distortion: {folder / 'distortions.png'}")
 
 

@@ -45,28 +45,23 @@ def draw_levels(measured: Measured, n_levels: int) -> Drawings:
         yield f"confusion-{level_name(level, name)}", partial(_confusion, measured, level)
 
 
-def draw_predictions(measured: Measured) -> Drawings:
-    """Yield ``confidence``, ``risk_coverage`` and ``depth`` of all levels."""
+def draw_end(measured: Measured, epochs: Epochs, samples: Callable[[], Sequence[Sample]] | None) -> Drawings:
+    """Yield the figures of a trained model: those of its levels, ``confidence``, ``depth`` and so on.
+
+    Args:
+        measured: the model's predictions and metrics.
+        epochs: what every epoch logged.
+        samples: returns the samples for their sheet; None: no sheet.
+    """
     metrics, levels = measured.metrics, measured.metrics.taxonomy.levels
-    yield "confidence", partial(_confidence, metrics)
     risks = dict(zip((*levels, "cut paths"), metrics.risks, strict=True))
+    yield from draw_levels(measured, len(levels))
+    yield "confidence", partial(_confidence, metrics)
     yield "risk_coverage", lambda: risk_coverage_diagram(risks)[0]
     yield "depth", lambda: depth_chart(measured.predictions.count_depths(metrics.threshold), levels)[0]
-
-
-def draw_training(epochs: Epochs, levels: Sequence[str]) -> Drawings:
-    """Yield ``timeline``: losses and accuracies over the epochs, one above the other."""
     yield "timeline", partial(_timeline, epochs, levels)
-
-
-def draw_samples(samples: Callable[[], Sequence[Sample]], levels: Sequence[str]) -> Drawings:
-    """Yield ``samples``, a sheet of those that the function returns."""
-    yield "samples", lambda: samples_sheet(samples(), levels)[0]
-
-
-def draw_distortions(tests: Sequence[Tested], levels: Sequence[str]) -> Drawings:
-    """Yield ``distortions``: accuracy and confidence of each level under each distortion."""
-    yield "distortions", partial(compared_distortions, {"": tests}, levels)
+    if samples is not None:
+        yield "samples", lambda: samples_sheet(samples(), levels)[0]
 
 
 def _reliability(metrics: NestedMetrics, n_levels: int) -> Figure:

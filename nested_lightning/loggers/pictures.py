@@ -1,4 +1,4 @@
-"""Pictures for any logger that takes them."""
+"""Log images with any logger that takes them."""
 
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def log_picture(logger: Logger, key: str, picture: "Image", step: int) -> None:
-    """Give a picture to a logger that takes pictures; do nothing with any other.
+    """Log an image with W&B's, TensorBoard's or MLflow's logger; do nothing with any other.
 
     Args:
-        logger: W&B's, TensorBoard's or MLflow's.
-        key: its name, with slashes between sections.
-        picture: as MLflow's file, ``key`` with ``.png`` behind it.
+        logger: the logger.
+        key: name of the image, with slashes between sections; MLflow's file is ``<key>.png``.
+        picture: the image.
         step: optimizer steps so far.
     """
     picture = picture.convert("RGB")
