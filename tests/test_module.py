@@ -239,7 +239,7 @@ def test_weights_after_a_step_that_was_not_finite_are_not_saved(tmp_path):
     x[20] = float("nan")  # the third of eight steps
     train = DataLoader(TensorDataset(x, target), batch_size=8)
     with pytest.raises(NonFiniteError, match=r"the input is not finite.*training batch 2"):
-        fit(tmp_path, toy_module(), RunCheckpoint(every_n_steps=2), train=train, enable_checkpointing=True)
+        fit(tmp_path, toy_module(), RunCheckpoint(every_n_steps=2), train=train)
     saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert saved["global_step"] == 2
     assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
@@ -262,7 +262,7 @@ def same(a, b) -> bool:
 
 
 def saved(tmp_path, module):
-    fit(tmp_path, module, RunCheckpoint(), TemperatureScaling(), enable_checkpointing=True)
+    fit(tmp_path, module, RunCheckpoint(), TemperatureScaling())
     path = tmp_path / "checkpoints" / "final.ckpt"
     torch.load(path, weights_only=True)  # which Lightning does by default
     return path

@@ -23,15 +23,7 @@ def test_max_epochs_of_the_trainer_stops_in_the_middle(tmp_path):
     calibrators = RejectionFineTuning(steps=2), TemperatureScaling()
     checkpoint = RunCheckpoint()
     with pytest.warns(UserWarning, match=r"max_epochs=3 epochs, in stage 2 of 3.*finer levels are not trained.*resume"):
-        _, module, diary = fit(
-            tmp_path,
-            CascadeTraining(max_epochs=2),
-            None,
-            *calibrators,
-            checkpoint,
-            max_epochs=3,
-            enable_checkpointing=True,
-        )
+        _, module, diary = fit(tmp_path, CascadeTraining(max_epochs=2), None, *calibrators, checkpoint, max_epochs=3)
     assert diary.levels == [0, 0, 1]
     assert not module.stage.finished
     assert not any(c.done for c in calibrators)
@@ -42,13 +34,7 @@ def test_max_epochs_of_the_trainer_stops_in_the_middle(tmp_path):
 @pytest.mark.parametrize("cap", [3, 4])  # within a stage, and at the end of one
 def test_a_capped_run_goes_on_as_if_it_had_not_stopped(tmp_path, cap):
     def run(name, max_epochs, **resume):
-        trainer = toy_trainer(
-            tmp_path / name,
-            CascadeTraining(max_epochs=2),
-            RunCheckpoint(),
-            max_epochs=max_epochs,
-            enable_checkpointing=True,
-        )
+        trainer = toy_trainer(tmp_path / name, CascadeTraining(max_epochs=2), RunCheckpoint(), max_epochs=max_epochs)
         module = toy_module()
         trainer.fit(module, loader(), loader(seed=1), **resume)
         return trainer, module
@@ -79,7 +65,7 @@ def test_max_epochs_of_the_trainer_in_the_last_stage_finishes(tmp_path):
 
 def test_fast_dev_run(tmp_path):
     callbacks = RejectionFineTuning(), TemperatureScaling(), RunCheckpoint()
-    trainer, _, diary = fit(tmp_path, CascadeTraining(), None, *callbacks, fast_dev_run=True, enable_checkpointing=True)
+    trainer, _, diary = fit(tmp_path, CascadeTraining(), None, *callbacks, fast_dev_run=True)
     assert trainer.global_step == 1
     assert diary.levels == [0]
     assert not list(tmp_path.rglob("*.ckpt"))
@@ -106,7 +92,7 @@ def test_stages_that_stagnate_after_an_interruption(tmp_path, interrupted_at):
         module.script = (5, 4, 4.5, 4.4, 3, 3.5, 3.2, 9, 8, 8)
         cascade = CascadeTraining(patience=2, plateau_patience=1)
         checkpoint = RunCheckpoint(every_n_steps=1)
-        trainer = toy_trainer(tmp_path / name, cascade, checkpoint, *callbacks, enable_checkpointing=True)
+        trainer = toy_trainer(tmp_path / name, cascade, checkpoint, *callbacks)
         trainer.fit(module, uneven(16, 16, 16), **resume)
         return trainer, module
 
@@ -175,10 +161,8 @@ def test_another_kind_of_module(tmp_path):
 
 
 def test_resuming_with_other_stages(tmp_path):
-    fit(tmp_path, CascadeTraining(max_epochs=1), None, RunCheckpoint(), enable_checkpointing=True)
-    trainer = toy_trainer(
-        tmp_path, CascadeTraining(stages=["kind", "leaf"]), RunCheckpoint(), enable_checkpointing=True
-    )
+    fit(tmp_path, CascadeTraining(max_epochs=1), None, RunCheckpoint())
+    trainer = toy_trainer(tmp_path, CascadeTraining(stages=["kind", "leaf"]), RunCheckpoint())
     with pytest.raises(ConfigurationError) as error:
         trainer.fit(toy_module(), loader(), loader(), ckpt_path="last")
     for word in ("['kind', 'group', 'leaf']", "['kind', 'leaf']", "cascade.stages"):

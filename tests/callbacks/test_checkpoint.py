@@ -11,8 +11,6 @@ from nested_lightning.callbacks import CascadeTraining, RunCheckpoint, Temperatu
 from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.errors import CheckpointError, ConfigurationError, WriteError
 
-SAVED = {"enable_checkpointing": True, "plugins": [AtomicCheckpointIO()]}
-
 
 class Writes(Callback):
     """Which file was written after how many steps; put it before the checkpoint callback."""
@@ -33,7 +31,7 @@ class Writes(Callback):
 def fit(root, *callbacks, **options):
     """Two epochs of four steps, then calibration."""
     fitting = {"ckpt_path": options.pop("ckpt_path", None)}
-    trainer = toy_trainer(root, *callbacks, **{"max_epochs": 2, **SAVED, **options})
+    trainer = toy_trainer(root, *callbacks, **{"max_epochs": 2, **options})
     module = toy_module()
     trainer.fit(module, loader(64), loader(seed=1), **fitting)
     return trainer, module

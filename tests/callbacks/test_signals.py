@@ -37,7 +37,7 @@ class Press(Callback):
 
 def interrupted(root, *callbacks):
     """Return the optimizer steps in ``last.ckpt`` after a training of 2 steps an epoch that was interrupted."""
-    trainer = toy_trainer(root, CascadeTraining(max_epochs=4), *callbacks, RunCheckpoint(), enable_checkpointing=True)
+    trainer = toy_trainer(root, CascadeTraining(max_epochs=4), *callbacks, RunCheckpoint())
     with pytest.raises(SystemExit):
         trainer.fit(toy_module(), loader(), loader(seed=1))
     last = root / "checkpoints" / "last.ckpt"
@@ -77,9 +77,7 @@ def test_after_the_last_epoch_there_is_nothing_to_wait_for(tmp_path):
 def test_an_interrupted_run_ends_with_the_weights_of_another(tmp_path):
     def fit(root, *callbacks, **resume):
         module = toy_module()
-        trainer = toy_trainer(
-            root, CascadeTraining(max_epochs=2), *callbacks, RunCheckpoint(), enable_checkpointing=True
-        )
+        trainer = toy_trainer(root, CascadeTraining(max_epochs=2), *callbacks, RunCheckpoint())
         trainer.fit(module, loader(), loader(seed=1), **resume)
         return module.state_dict()
 

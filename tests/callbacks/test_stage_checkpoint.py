@@ -3,12 +3,11 @@
 import pytest
 import torch
 from helpers.commands import SHORT, run
-from helpers.toy import loader, toy_module, toy_trainer
+from helpers.toy import toy_fit, toy_module
 from helpers.witnesses import Scripted, copy_of, same, uneven
 from lightning.pytorch.callbacks import Callback
 
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, StageWeights
-from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.loading import load_run
 
 
@@ -32,19 +31,13 @@ def stage_files(root):
     return sorted(path.name for path in (root / "checkpoints").glob("stage-*"))
 
 
-def fit(root, *callbacks, module=None, data=None, **options):
-    trainer = toy_trainer(root, *callbacks, enable_checkpointing=True, plugins=[AtomicCheckpointIO()])
-    loaders = {"datamodule": data} if data else {"train_dataloaders": loader(), "val_dataloaders": loader(seed=1)}
-    trainer.fit(module or toy_module(), **loaders, **options)
-
-
 def test_the_best_weights_of_each_stage(tmp_path):
     class Best(Scripted):
         script = (3.0, 1.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0, 0.5)  # best: epochs 2, 4, 9; three epochs a stage
 
     saves = Saves()
     calibration = RejectionFineTuning(steps=2)
-    fit(tmp_path, StageWeights(), CascadeTraining(max_epochs=3), saves, calibration, module=toy_module(Best))
+    toy_fit(tmp_path, StageWeights(), CascadeTraining(max_epochs=3), saves, calibration, module=toy_module(Best))
     assert stage_files(tmp_path) == ["stage-1-kind.ckpt", "stage-2-group.ckpt", "stage-3-leaf.ckpt"]
     for name, epoch in zip(stage_files(tmp_path), (2, 4, 9), strict=True):
         assert same(network_in(tmp_path / "checkpoints" / name), saves.weights[epoch - 1]), name
@@ -52,7 +45,7 @@ def test_the_best_weights_of_each_stage(tmp_path):
 
 
 def test_training_in_one_stage_has_the_finest_level_s_name(tmp_path):
-    fit(tmp_path, StageWeights(), CascadeTraining(stages=["leaf"], max_epochs=2))
+    toy_fit(tmp_path, StageWeights(), CascadeTraining(stages=["leaf"], max_epochs=2))
     assert stage_files(tmp_path) == ["stage-3-leaf.ckpt"]
 
 
@@ -65,11 +58,11 @@ def test_resumed_in_the_middle_of_the_epoch_that_ends_a_stage(tmp_path):
             if trainer.global_step == 7:  # epochs of four steps: the second stage's, after its last.ckpt of step 6
                 raise KeyboardInterrupt
 
-    fit(tmp_path / "whole", *callbacks(), data=uneven(32, 32, 32))
+    toy_fit(tmp_path / "whole", *callbacks(), data=uneven(32, 32, 32))
     with pytest.raises(SystemExit):
-        fit(tmp_path / "cut", *callbacks(), Killed(), data=uneven(32, 32, 32))
+        toy_fit(tmp_path / "cut", *callbacks(), Killed(), data=uneven(32, 32, 32))
     assert stage_files(tmp_path / "cut") == ["stage-1-kind.ckpt"]
-    fit(tmp_path / "cut", *callbacks(), data=uneven(32, 32, 32), ckpt_path="last")
+    toy_fit(tmp_path / "cut", *callbacks(), data=uneven(32, 32, 32), ckpt_path="last")
     assert stage_files(tmp_path / "cut") == stage_files(tmp_path / "whole")
     for name in stage_files(tmp_path / "whole"):
         a, b = (network_in(tmp_path / run / "checkpoints" / name) for run in ("whole", "cut"))
@@ -80,9 +73,9 @@ def test_a_finished_run_resumed_leaves_them_alone(tmp_path):
     def callbacks():
         return CascadeTraining(max_epochs=1), StageWeights(), RunCheckpoint(), RejectionFineTuning(steps=2)
 
-    fit(tmp_path, *callbacks())
+    toy_fit(tmp_path, *callbacks())
     before = {name: (tmp_path / "checkpoints" / name).read_bytes() for name in stage_files(tmp_path)}
-    fit(tmp_path, *callbacks(), ckpt_path="last")
+    toy_fit(tmp_path, *callbacks(), ckpt_path="last")
     assert {name: (tmp_path / "checkpoints" / name).read_bytes() for name in stage_files(tmp_path)} == before
 
 

@@ -184,7 +184,7 @@ def test_a_plain_logger_in_python_holds_the_same(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(wandb, "run", None)  # that of a test of recipes, which its service has outlived
     logger = WandbLogger(save_dir=tmp_path, id=wandb_run_id(tmp_path), offline=True)
     steps = [CascadeTraining(max_epochs=1), TemperatureScaling(), WandbRun(), RunCheckpoint()]
-    trainer = toy_trainer(tmp_path, *steps, logger=logger, enable_checkpointing=True)
+    trainer = toy_trainer(tmp_path, *steps, logger=logger)
     trainer.fit(toy_module(), loader(), loader(seed=1))
     wandb.teardown()  # its service has written everything then
     files = WandbFiles(tmp_path)

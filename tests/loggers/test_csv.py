@@ -49,12 +49,7 @@ def test_half_a_row_of_a_killed_process_is_removed(tmp_path):
 def test_a_resumed_run_keeps_its_rows(tmp_path):
     def fit(max_epochs, *callbacks, **resume):
         trainer = toy_trainer(
-            tmp_path,
-            RunCheckpoint(),
-            *callbacks,
-            max_epochs=max_epochs,
-            logger=RunCSVLogger(str(tmp_path)),
-            enable_checkpointing=True,
+            tmp_path, RunCheckpoint(), *callbacks, max_epochs=max_epochs, logger=RunCSVLogger(str(tmp_path))
         )
         trainer.fit(toy_module(), loader(), loader(seed=1), **resume)
 

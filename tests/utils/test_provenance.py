@@ -46,9 +46,7 @@ def test_no_git(tmp_path, monkeypatch):
 def test_in_every_checkpoint_and_log(tmp_path, monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "5")
     for max_epochs in (1, 2):
-        trainer = toy_trainer(
-            tmp_path, RunCheckpoint(), max_epochs=max_epochs, logger=RunCSVLogger(tmp_path), enable_checkpointing=True
-        )
+        trainer = toy_trainer(tmp_path, RunCheckpoint(), max_epochs=max_epochs, logger=RunCSVLogger(tmp_path))
         trainer.fit(toy_module(), loader(), loader(seed=1), ckpt_path="last" if max_epochs > 1 else None)
     for name in ("last", "final"):
         saved = torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["provenance"]
