@@ -234,6 +234,16 @@ def test_a_loss_that_is_not_finite_is_told_with_its_place(tmp_path):
         assert word in str(error.value)
 
 
+def test_a_training_step_never_waits_for_the_device(monkeypatch):
+    """Meta tensors have no values: looking at one raises."""
+    module = toy_module().to("meta")
+    monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
+    x, target = (tensor.to("meta") for tensor in rows(8))
+    module.training_step((x, target), 0).backward()
+    with pytest.raises(RuntimeError, match="meta"):
+        module.train_loss.refuse_non_finite("epoch 1, training")
+
+
 def test_weights_after_a_step_that_was_not_finite_are_not_saved(tmp_path):
     x, target = rows(64)
     x[20] = float("nan")  # the third of eight steps

@@ -4,9 +4,10 @@ import lightning as L
 import pytest
 import torch
 from helpers.toy import TAXONOMY, loader, rows, toy_module, toy_trainer
+from helpers.witnesses import copy_of, same
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 
-from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, TemperatureScaling
+from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, Report, TemperatureScaling
 from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.errors import CalibrationError
 from nested_lightning.functional.calibration import fit_temperature, log_probabilities, sample_rejection
@@ -277,6 +278,24 @@ def test_a_finished_step_is_not_repeated(tmp_path):
     assert (counting.runs, done.runs) == (1, 0)
     assert counting.state_dict()["done"]
     assert math.isfinite(module.evaluation.after["kind/accuracy"])
+
+
+def test_a_run_killed_between_two_steps_knows_the_metrics_before_the_first(tmp_path):
+    class Save(Callback):
+        def on_train_end(self, trainer, module):
+            trainer.save_checkpoint(tmp_path / "between.ckpt")
+
+    def run(*callbacks, **resume):
+        module, calibration = toy_module(), (RejectionFineTuning(steps=5), *callbacks, TemperatureScaling("nll"))
+        trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=1), *calibration, Report())
+        trainer.fit(module, TRAIN, VALIDATION, **resume)
+        return module
+
+    whole = run(Save())
+    resumed = run(ckpt_path=tmp_path / "between.ckpt")
+    assert same(copy_of(whole), copy_of(resumed))
+    assert resumed.evaluation.state_dict() == whole.evaluation.state_dict()
+    assert resumed.evaluation.uncalibrated is None
 
 
 # ---------------------------------------------------------------------------------------------------- in plain Python

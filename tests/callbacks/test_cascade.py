@@ -157,6 +157,22 @@ def test_logged_are_stage_epoch_and_learning_rate(tmp_path):
     ]
 
 
+def test_every_callback_with_the_hook_is_called_at_the_end_of_each_stage(tmp_path):
+    class Ends(Callback):
+        ends = ()
+
+        def on_stage_end(self, trainer, module, stage):
+            place = (stage.number, stage.count, stage.level, stage.epoch, stage.best_loss, stage.patience_left)
+            self.ends += ((*place, stage.finished, copy_of(module.network)),)
+
+    module, ends = toy_module(Scripted), Ends()
+    module.script = (5, 4, 6, 7, 6, 3)
+    _, _, diary = fit(tmp_path, CascadeTraining(stages=[0, 2], patience=1, max_epochs=3), module, ends)
+    assert [end[:-1] for end in ends.ends] == [(1, 2, 0, 3, 4, 0, False), (2, 2, 2, 3, 3, 1, True)]
+    assert all(same(end[-1], diary.ended[epoch]) for end, epoch in zip(ends.ends, (1, 5), strict=True))
+    assert module.stage.finished
+
+
 def test_all_levels_at_once(tmp_path):
     _, module, diary = fit(tmp_path, CascadeTraining(stages=["leaf"], stage_data="all", max_epochs=3))
     assert diary.levels == [2, 2, 2]

@@ -64,6 +64,7 @@ def test_all_files_and_images_and_the_weights_as_without(tmp_path):
             for call in mlflow.experiment.log_image.call_args_list
         ],
     ]
+    assert tensorboard.experiment.add_image.call_args.kwargs == {"dataformats": "HWC"}
     for logged in images:
         assert sorted(key for key, _ in logged) == sorted(f"figures/{name}" for name in drawn(tmp_path))
         assert all(np.asarray(image).dtype == np.uint8 and np.asarray(image).shape[2] == 3 for _, image in logged)
