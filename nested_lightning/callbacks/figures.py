@@ -10,6 +10,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
@@ -18,7 +19,6 @@ from nested_lightning.callbacks.evaluation import evaluate, measure, run_network
 from nested_lightning.callbacks.report import tested_loaders, write_json, write_summary
 from nested_lightning.data.samplers import TensorRows
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.loggers.pictures import log_picture
 from nested_lightning.metrics.evaluation import Measured
 from nested_lightning.module import as_nested
 from nested_lightning.stage import Stage
@@ -26,6 +26,7 @@ from nested_lightning.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
     from nested_lightning.figures import Sample
 
@@ -161,9 +162,19 @@ def write_drawings(
             picture = rendered(draw())
             write_png(picture, Path(trainer.default_root_dir) / f"{key}.png")
             for logger in trainer.loggers:
-                log_picture(logger, key, picture, trainer.global_step)
+                _log_image(logger, key, picture.convert("RGB"), trainer.global_step)
         except Exception as error:  # no failure of a plot is worth ending the training
             rank_zero_warn(f"{key} could not be drawn or written, training continues: {type(error).__name__}: {error}")
+
+
+def _log_image(logger: Logger, key: str, image: "Image", step: int) -> None:
+    """Log an image with W&B's, TensorBoard's or MLflow's logger; do nothing with any other."""
+    if isinstance(logger, WandbLogger):
+        logger.log_image(key, [image], step=step)
+    elif isinstance(logger, TensorBoardLogger):
+        logger.experiment.add_image(key, np.asarray(image), step, dataformats="HWC")
+    elif isinstance(logger, MLFlowLogger):
+        logger.experiment.log_image(logger.run_id, image, artifact_file=f"{key}.png")
 
 
 def worst_samples(measured: Measured, taxonomy: Taxonomy, n: int) -> "list[Sample]":

@@ -20,7 +20,7 @@ from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.utils.files import replacing
 from nested_lightning.utils.provenance import provenance
 
-FILE = "summary.json"
+_METRICS = ("accuracy", "confidence", "ece", "aurc", "inconsistency")
 
 
 class Report(Callback):
@@ -36,13 +36,9 @@ class Report(Callback):
         if not trainer.is_global_zero:
             return
         levels = as_nested(pl_module).taxonomy.levels
-        parts: dict[str, dict[str, float]] = {}
-        for key, value in trainer.callback_metrics.items():
-            part, *metric = key.rsplit("/", 2)
-            parts.setdefault(part, {})["/".join(metric)] = float(value)
-        for part, values in parts.items():
-            if part.startswith("test"):
-                Console().print(_table(levels, f"{part.replace('test/', '').replace('_', ' ')} data", {}, values))
+        for i, tested in enumerate(tested_loaders(trainer, [*levels, "path"])):
+            name = tested["name"].replace("_", " ") if i else "test"
+            Console().print(_table(levels, f"{name} data", {}, tested["metrics"]))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = as_nested(pl_module)
@@ -85,15 +81,7 @@ def _table(levels: Sequence[str], data: str, before: Mapping[str, float], after:
 def write_summary(
     trainer: L.Trainer, module: NestedLightningModule, evaluation: Evaluation, epochs: Sequence[Any], seconds: float
 ) -> None:
-    """Write ``summary.json``, from which ``lightning report`` takes a run's results.
-
-    Args:
-        trainer: of the run.
-        module: the trained module.
-        evaluation: its metrics before and after calibration.
-        epochs: what every epoch logged.
-        seconds: wall time of the training.
-    """
+    """Write ``summary.json`` for ``lightning report``, with what every epoch logged and the seconds of the training."""
     summary = {
         "levels": list(module.taxonomy.levels),
         "classes": list(module.taxonomy.sizes),
@@ -107,17 +95,20 @@ def write_summary(
         "device": str(module.device),
         **provenance(),
     }
-    write_json(Path(trainer.default_root_dir) / FILE, summary)
+    write_json(Path(trainer.default_root_dir) / "summary.json", summary)
 
 
-def tested_loaders(trainer: L.Trainer, levels: Sequence[str]) -> list[dict[str, Any]]:
-    """Return of each test loader its ``name``, the ``strength`` of its distortion, if any, and its ``metrics``."""
+def tested_loaders(trainer: L.Trainer, groups: Sequence[str]) -> list[dict[str, Any]]:
+    """Return of each test loader its ``name``, the ``strength`` of its distortion, if any, and its ``metrics``.
+
+    ``groups`` are the levels, or ``"path"``, whose metrics are returned.
+    """
     loaders, tests = trainer.test_dataloaders, []
     for i, loader in enumerate(loaders if isinstance(loaders, list) else [loaders]):
         dataset = getattr(loader, "dataset", None)
         name = (getattr(dataset, "name", "") or f"loader_{i}") if i else ""
         strength = getattr(getattr(dataset, "augmentation", None), "strength", None)
-        keys = [f"{level}/{metric}" for level in levels for metric in ("accuracy", "confidence", "ece", "aurc")]
+        keys = [f"{group}/{metric}" for group in groups for metric in _METRICS]
         logged = {key: trainer.callback_metrics.get(f"test/{name}/{key}" if name else f"test/{key}") for key in keys}
         metrics = {key: float(value) for key, value in logged.items() if value is not None}
         tests.append({"name": name or "none", "strength": strength if i else 0.0, "metrics": metrics})
