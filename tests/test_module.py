@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from helpers.refusing import refusing
 from helpers.toy import TAXONOMY, Recorder, backbone, loader, rows, toy_module, toy_trainer
 from torch import nn
 from torch.optim import SGD, Adam
@@ -98,10 +99,8 @@ def test_rows_of_uneven_depth_train_in_one_batch(tmp_path):
     ],
 )
 def test_arguments_that_do_not_fit(arguments, words):
-    with pytest.raises(ConfigurationError) as error:
+    with refusing(ConfigurationError, *words):
         toy_module(**arguments)
-    for word in words:
-        assert word in str(error.value)
 
 
 # ------------------------------------------------------------------------------------------------------------- answers
@@ -215,11 +214,8 @@ def test_an_input_that_is_not_finite_is_told_with_its_place(tmp_path):
     x, target = rows(32)
     x[17, 3] = float("inf")
     train = DataLoader(TensorDataset(x, target), batch_size=8)
-    cascade = CascadeTraining(max_epochs=1)
-    with pytest.raises(NonFiniteError) as error:
-        fit(tmp_path, toy_module(), cascade, train=train, max_epochs=-1)
-    for word in ("the input is not finite", "stage 1", "kind", "epoch 1", "training batch 2", "samples [1]"):
-        assert word in str(error.value)
+    with refusing(NonFiniteError, "the input is not finite in stage 1 (kind), epoch 1, training batch 2: samples [1]"):
+        fit(tmp_path, toy_module(), CascadeTraining(max_epochs=1), train=train, max_epochs=-1)
 
 
 def test_a_loss_that_is_not_finite_is_told_with_its_place(tmp_path):
@@ -228,10 +224,9 @@ def test_a_loss_that_is_not_finite_is_told_with_its_place(tmp_path):
             late = self.stage.level == 1 and self.stage.epoch == 1 and self.trainer.training
             return super().loss(logits, target) * (float("nan") if late else 1)
 
-    with pytest.raises(NonFiniteError) as error:
+    place = "the loss is not finite in stage 2 (group), epoch 2, training batch 0"
+    with refusing(NonFiniteError, place, "learning rate", "clip"):
         fit(tmp_path, toy_module(Diverging), CascadeTraining(max_epochs=2), max_epochs=-1)
-    for word in ("the loss is not finite", "stage 2", "group", "epoch 2", "training batch 0", "learning rate", "clip"):
-        assert word in str(error.value)
 
 
 def test_a_training_step_never_waits_for_the_device(monkeypatch):

@@ -3,6 +3,7 @@ import math
 import lightning as L
 import pytest
 import torch
+from helpers.refusing import refusing
 from helpers.toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 from helpers.witnesses import copy_of, same
 from lightning.pytorch.callbacks import Callback, EarlyStopping
@@ -208,10 +209,10 @@ def test_not_in_a_run_that_only_tries_the_code(tmp_path, callback):
 @pytest.mark.parametrize("callback", [RejectionFineTuning(steps=2), TemperatureScaling()])
 @pytest.mark.parametrize("options", [{"validation": None}, {"limit_val_batches": 0}, {"validation": []}])
 def test_validation_data_are_needed(tmp_path, callback, options):
-    with pytest.raises(CalibrationError) as error:
+    with refusing(
+        CalibrationError, type(callback).__name__, "data.validation", "val_dataloaders", "remove this callback"
+    ):
         fit(tmp_path, callback, **options)
-    for word in (type(callback).__name__, "data.validation", "val_dataloaders", "remove this callback"):
-        assert word in str(error.value)
 
 
 def test_a_list_of_one_loader(tmp_path):
@@ -229,10 +230,8 @@ def test_a_list_of_one_loader(tmp_path):
 )
 def test_a_level_without_any_label(tmp_path, callback, words):
     unlabelled = loader(32, depth=2)
-    with pytest.raises(CalibrationError) as error:
+    with refusing(CalibrationError, *words):
         toy_trainer(tmp_path, callback, max_epochs=1).fit(toy_module(), unlabelled, unlabelled)
-    for word in words:
-        assert word in str(error.value)
 
 
 def test_with_other_callbacks_that_end_training(tmp_path):
