@@ -2,15 +2,17 @@ import math
 
 import pytest
 import torch
+from helpers.commands import digits, run
 from helpers.refusing import refusing
 from helpers.toy import TAXONOMY, Recorder, backbone, loader, rows, toy_module, toy_trainer
+from helpers.witnesses import same
 from torch import nn
 from torch.optim import SGD, Adam
+from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, TensorDataset
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule, Taxonomy
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, TemperatureScaling
-from nested_lightning.cli.main import main
 from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
 from nested_lightning.functional.combination import independent, nested, sum_up
 from nested_lightning.models import ConvBottleneck, UNetEncoder
@@ -63,11 +65,11 @@ def test_loss_weights_come_from_the_counts_of_the_data(tmp_path):
     assert weights() == pytest.approx([1, 2, 6])  # 600, 300 and 100 rows known
     assert weights(loss_weights=[3.0, 2.0, 1.0]) == [3, 2, 1]
     module = toy_module()
-    fit(tmp_path, module, fast_dev_run=True)  # loaders of one's own are not counted
+    fit(tmp_path, module, fast_dev_run=True)  # other loaders are not counted
     assert module.loss_weights.tolist() == [1, 1, 1]
 
 
-def test_a_loss_of_ones_own_is_used(tmp_path):
+def test_an_overridden_loss_is_used(tmp_path):
     class Doubled(NestedLightningModule):
         def loss(self, logits, target):
             return 2 * super().loss(logits, target)
@@ -98,12 +100,12 @@ def test_rows_of_uneven_depth_train_in_one_batch(tmp_path):
         ({"bottleneck_channels": [4, 4]}, ["bottleneck_channels", "3 levels"]),
     ],
 )
-def test_arguments_that_do_not_fit(arguments, words):
+def test_invalid_arguments(arguments, words):
     with refusing(ConfigurationError, *words):
         toy_module(**arguments)
 
 
-# ------------------------------------------------------------------------------------------------------------- answers
+# -------------------------------------------------------------------------------------------------------- predictions
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +120,7 @@ def calibrated(tmp_path_factory):
 
 @pytest.mark.parametrize("training", [False, True])  # predicting must not depend on the mode
 @pytest.mark.parametrize("name", ["fresh", "calibrated"])
-def test_a_row_is_answered_alike_alone_and_among_others(request, name, training):
+def test_a_sample_is_predicted_alike_alone_and_among_others(request, name, training):
     module = toy_module() if name == "fresh" else request.getfixturevalue(name)
     module.train(training)
     x, _ = rows(20, seed=5)
@@ -126,13 +128,9 @@ def test_a_row_is_answered_alike_alone_and_among_others(request, name, training)
         together = module.predict(x)
         for row in range(20):
             alone = module.predict(x[row : row + 1])
-            for one, all_ in zip(alone, together, strict=True):
-                if isinstance(one, list):
-                    for a, b in zip(one, all_, strict=True):
-                        torch.testing.assert_close(a[0], b[row], atol=1e-6, rtol=0)
-                        assert a[0].argmax() == b[row].argmax()
-                else:
-                    torch.testing.assert_close(one[0], all_[row], atol=1e-6, rtol=0)
+            for one, many in zip(pytree.tree_leaves(tuple(alone)), pytree.tree_leaves(tuple(together)), strict=True):
+                torch.testing.assert_close(one[0], many[row], atol=1e-6, rtol=0)
+                assert one[0].argmax() == many[row].argmax()
     assert module.training == training
     module.eval()
 
@@ -147,7 +145,7 @@ def test_predicting_leaves_modes_and_statistics_alone():
     assert torch.equal(module.network.backbone[1].running_mean, statistics)
 
 
-def test_the_parts_of_an_answer(calibrated):
+def test_the_parts_of_a_prediction(calibrated):
     x, _ = rows(30, seed=6)
     with torch.no_grad():
         answer = calibrated.predict(x)
@@ -169,13 +167,11 @@ def test_the_parts_of_an_answer(calibrated):
             assert TAXONOMY.target(TAXONOMY.nodes(depth - 1)[path[depth - 1]])[:depth] == path[:depth]
 
 
-@pytest.mark.parametrize("rule", ["sum_up", "independent", sum_up])
-def test_the_combination_is_a_name_or_a_function(rule):
-    module = toy_module(combination=rule)
-    answer = module.predict(rows(5)[0])
-    function = {"sum_up": sum_up, "independent": independent}.get(rule, rule)
-    for p, q in zip(answer.probabilities, function([p.log() for p in answer.own_probabilities], TAXONOMY), strict=True):
-        torch.testing.assert_close(p, q.exp())
+@pytest.mark.parametrize(("rule", "function"), [("sum_up", sum_up), ("independent", independent), (sum_up, sum_up)])
+def test_the_combination_is_a_name_or_a_function(rule, function):
+    prediction = toy_module(combination=rule).predict(rows(5)[0])
+    expected = function([p.log() for p in prediction.own_probabilities], TAXONOMY)
+    torch.testing.assert_close(prediction.probabilities, [p.exp() for p in expected])
 
 
 # ------------------------------------------------------------------------------------------------------------- metrics
@@ -261,11 +257,6 @@ def test_a_validation_row_that_is_not_finite(tmp_path):
 # --------------------------------------------------------------------------------------------------------- checkpoints
 
 
-def same(a, b) -> bool:
-    a, b = a.state_dict(), b.state_dict()
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
 def saved(tmp_path, module):
     fit(tmp_path, module, RunCheckpoint(), TemperatureScaling())
     path = tmp_path / "checkpoints" / "final.ckpt"
@@ -276,7 +267,7 @@ def saved(tmp_path, module):
 def test_a_module_made_in_python_comes_back(tmp_path):
     module = toy_module(loss_weights=[1.0, 2.0, 3.0], threshold=0.25, combination="sum_up")
     again = NestedLightningModule.load_from_checkpoint(saved(tmp_path, module), backbone=backbone())
-    assert same(module, again)
+    assert same(module.state_dict(), again.state_dict())
     assert again.taxonomy == TAXONOMY
     assert (again.threshold, again.combination) == (0.25, sum_up)
     x, _ = rows(10)
@@ -284,19 +275,8 @@ def test_a_module_made_in_python_comes_back(tmp_path):
 
 
 def test_a_module_made_by_the_command_line_comes_back_whole(tmp_path):
-    main(
-        [
-            "fit",
-            "--config=recipes/digits.yaml",
-            "--data.budgets=[64,64,64]",
-            "--model.backbone.init_args.channels=[4,8]",
-            "--model.bottleneck_channels=[8,8,4]",
-            "--cascade.max_epochs=1",
-            "--rejection.steps=2",
-            "--trainer.accelerator=cpu",
-            f"--trainer.default_root_dir={tmp_path}",
-        ]
-    )
+    small = ["--data.budgets=[64,64,64]", "--model.backbone.init_args.channels=[4,8]", "--trainer.accelerator=cpu"]
+    run("fit", *digits(tmp_path), *small, "--model.bottleneck_channels=[8,8,4]")
     path = tmp_path / "checkpoints" / "final.ckpt"
     module = NestedLightningModule.load_from_checkpoint(path, map_location="cpu")
     assert isinstance(module.network.backbone, UNetEncoder)
@@ -326,7 +306,7 @@ def test_a_subclass_with_arguments_that_are_no_plain_values(tmp_path):
     assert "activation" not in kept
     assert "optimizer" not in kept
     again = Wide.load_from_checkpoint(path, activation=nn.ReLU())
-    assert same(module, again)
+    assert same(module.state_dict(), again.state_dict())
     assert again.width == 12
 
 
@@ -345,7 +325,7 @@ def test_a_checkpoint_of_another_network(tmp_path):
         toy_trainer(tmp_path).validate(toy_module(bottleneck_channels=5), loader(), ckpt_path=path)
 
 
-def test_what_the_hyper_parameters_hold():
+def test_the_hyper_parameters_are_plain_values():
     module = toy_module(bottleneck_channels=[4, 4, 4], optimizer=lambda p: SGD(p, lr=0.1))
     assert module.hparams["bottleneck_channels"] == [4, 4, 4]
     assert module.hparams["taxonomy"] == TAXONOMY.to_dict()

@@ -1,4 +1,4 @@
-from helpers.toy import read_metrics
+from helpers.toy import read_metrics, toy_fit
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
