@@ -159,7 +159,7 @@ class NestedLightningModule(L.LightningModule):
         return [log_probabilities(z, t) for z, t in zip(logits, self.temperatures, strict=False)]
 
     def combined_log_probabilities(self, logits: Sequence[Tensor]) -> list[Tensor]:
-        """Return each level's log-probabilities after calibration and combination, of which predictions are made."""
+        """Return each level's log-probabilities after calibration and combination; predictions use these."""
         return self.combination(self.own_log_probabilities(logits), self.taxonomy)
 
     @torch.no_grad()

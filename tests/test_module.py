@@ -43,7 +43,7 @@ def test_the_loss_by_hand():
     assert first == pytest.approx(torch.nn.functional.cross_entropy(logits[0], target[:, 0]).item())
 
 
-def test_the_optimizer_is_built_from_what_trains():
+def test_the_optimizer_has_only_trainable_parameters():
     module = toy_module(optimizer=lambda parameters: SGD(parameters, lr=0.25))
     module.network.backbone.requires_grad_(False)
     optimizer = module.configure_optimizers()
@@ -148,22 +148,22 @@ def test_predicting_leaves_modes_and_statistics_alone():
 def test_the_parts_of_a_prediction(calibrated):
     x, _ = rows(30, seed=6)
     with torch.no_grad():
-        answer = calibrated.predict(x)
+        prediction = calibrated.predict(x)
         logits = calibrated(x)
-    for level, temperature, own in zip(logits, calibrated.temperatures, answer.own_probabilities, strict=True):
+    for level, temperature, own in zip(logits, calibrated.temperatures, prediction.own_probabilities, strict=True):
         torch.testing.assert_close(own, (level / temperature).softmax(1)[:, :-1])
         assert (own.sum(1) < 1).all()
-    expected = nested([p.log() for p in answer.own_probabilities], TAXONOMY)
-    for p, q in zip(answer.probabilities, expected, strict=True):
+    expected = nested([p.log() for p in prediction.own_probabilities], TAXONOMY)
+    for p, q in zip(prediction.probabilities, expected, strict=True):
         torch.testing.assert_close(p, q.exp())
     for row in range(30):
-        depth = int(answer.depth[row])
-        path = answer.path[row].tolist()
+        depth = int(prediction.depth[row])
+        path = prediction.path[row].tolist()
         assert path[depth:] == [-1] * (3 - depth)
-        confidences = [float(p[row, k]) for p, k in zip(answer.probabilities, path[:depth], strict=False)]
+        confidences = [float(p[row, k]) for p, k in zip(prediction.probabilities, path[:depth], strict=False)]
         assert all(c >= calibrated.threshold for c in confidences)
         if depth:
-            assert float(answer.path_confidence[row]) == pytest.approx(confidences[-1])
+            assert float(prediction.path_confidence[row]) == pytest.approx(confidences[-1])
             assert TAXONOMY.target(TAXONOMY.nodes(depth - 1)[path[depth - 1]])[:depth] == path[:depth]
 
 
@@ -187,11 +187,11 @@ def test_logged_keys(tmp_path):
     assert set(trainer.callback_metrics) == {f"val/{key}" for key in measured} | {"val/loss", "train/loss"}
     trainer.test(module, loader(seed=2), verbose=False)
     assert set(trainer.callback_metrics) == {f"test/{key}" for key in measured}
-    # By hand: the accuracy of the combined answers.
+    # By hand: the accuracy of the combined predictions.
     x, target = rows(32, seed=2)
-    answer = module.predict(x).probabilities
+    prediction = module.predict(x).probabilities
     for i, level in enumerate(TAXONOMY.levels):
-        accuracy = (answer[i].argmax(1) == target[:, i]).float().mean()
+        accuracy = (prediction[i].argmax(1) == target[:, i]).float().mean()
         assert float(trainer.callback_metrics[f"test/{level}/accuracy"]) == pytest.approx(float(accuracy))
 
 

@@ -73,7 +73,7 @@ class WandbRun(Callback):
             step = _after_rows(run)
             self._new = not run.resumed and step == 0
             if run.offline and step:
-                # Offline, W&B does not know the last step of a resumed run, after which new rows have to lie.
+                # Offline, W&B does not know the last step of a resumed run; new rows must have larger steps.
                 run.log({}, step=step, commit=False)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -115,7 +115,7 @@ class WandbRun(Callback):
             run.log({f"samples/{evaluation.split}": _samples_table(samples, module.taxonomy.levels)})
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        # After on_train_end of every callback, of which the last writes the file.
+        # After on_train_end of every callback; the last of them writes the file.
         final = Path(trainer.default_root_dir, "checkpoints", "final.ckpt")
         if self.model and final.exists() and as_nested(pl_module).stage.finished and (run := wandb_run(trainer)):
             import wandb
@@ -186,7 +186,7 @@ def scheme(module: NestedLightningModule) -> str:
 
 
 def _after_rows(run: "Run") -> int:
-    """Return a step after all rows that earlier processes have logged in this folder under the run's id."""
+    """Return a step larger than all steps that earlier processes have logged in this folder under the run's id."""
     own = Path(run.dir).parent
     files = own.parent.glob(f"*run-*/run-{run.id}.wandb")
     return (

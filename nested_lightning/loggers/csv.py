@@ -1,4 +1,4 @@
-"""The default logger: ``metrics.csv`` in the folder of the run."""
+"""The default logger, which writes ``metrics.csv`` to the folder of the run."""
 
 import csv
 import os
@@ -16,8 +16,8 @@ from nested_lightning.utils.files import replacing, writing
 class RunCSVLogger(Logger):
     """Append every set of metrics as a row, with its ``step``, to ``<save_dir>/metrics.csv``.
 
-    Not a subclass of Lightning's ``CSVLogger``, which deletes the rows of the run that is resumed, makes the folder
-    before anything is logged, and keeps all rows in memory: nothing of it but its arguments would be left.
+    Lightning's ``CSVLogger`` deletes the rows of a run that is resumed and makes the folder before anything is logged.
+    A subclass would have to replace all its methods.
 
     Args:
         save_dir: the folder of the run, made when the first row is written.

@@ -162,7 +162,7 @@ def test_test_data_are_measured_on_and_decide_nothing(tmp_path):
     assert one.evaluation.after != other.evaluation.after
 
 
-# ------------------------------------------------------------------------------------------------ what both do alike
+# ----------------------------------------------------------------------------------------------------- what both share
 
 
 def test_the_measurements_are_those_of_the_metrics(tmp_path):
@@ -274,7 +274,7 @@ def test_a_run_killed_between_two_steps_knows_the_metrics_before_the_first(tmp_p
 
 
 def test_calibration_without_any_trainer():
-    """The functions behind the callbacks, on a module in a loop of one's own."""
+    """Calibrate with the functions that the callbacks use, after a plain training loop."""
     module = toy_module()
     optimizer = module.configure_optimizers()
     x, target = rows(200, seed=2)

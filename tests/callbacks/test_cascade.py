@@ -184,7 +184,7 @@ def test_all_levels_at_once(tmp_path):
 # ------------------------------------------------------------------------------------------------ frozen by the user
 
 
-def test_what_the_user_froze_stays_frozen(tmp_path):
+def test_parts_frozen_by_the_user_stay_frozen(tmp_path):
     module = toy_module(backbone=nn.Sequential(backbone(), nn.Linear(8, 8)))
     module.network.backbone[0].requires_grad_(False)
     module.network.heads[1].linear.bias.requires_grad_(False)
@@ -215,7 +215,7 @@ def test_the_rows_of_each_stage(tmp_path, stage_data, seen):
     assert diary.inputs == seen
 
 
-def test_data_loaders_of_ones_own_give_what_they_give(tmp_path):
+def test_other_data_loaders_give_the_same_in_every_stage(tmp_path):
     _, _, diary = fit(tmp_path, CascadeTraining(max_epochs=1, stage_data="exact"), train=loader(24))
     assert [len(diary.inputs[level]) for level in range(3)] == [24, 24, 24]
 

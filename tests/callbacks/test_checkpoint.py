@@ -41,7 +41,7 @@ def load(path):
 # ------------------------------------------------------------------------------------------------------- RunCheckpoint
 
 
-def test_what_is_written_when(tmp_path):
+def test_files_and_steps(tmp_path):
     writes = Writes()
     fit(tmp_path, writes, TemperatureScaling(), RunCheckpoint(every_n_steps=2))
     # Not after step 4 and 8 as such: the end of the epoch, after its validation, saves instead.
@@ -131,9 +131,9 @@ def test_how_to_resume_after_an_interruption(tmp_path, capsys, caplog):
 
     with caplog.at_level("INFO"), pytest.raises(RuntimeError, match="out of luck"):
         fit(tmp_path, Fail(), RunCheckpoint())
-    told = caplog.text + capsys.readouterr().err
-    assert f"{tmp_path / 'checkpoints' / 'last.ckpt'} is saved" in told
-    assert 'ckpt_path="last"' in told
+    shown = caplog.text + capsys.readouterr().err
+    assert f"{tmp_path / 'checkpoints' / 'last.ckpt'} is saved" in shown
+    assert 'ckpt_path="last"' in shown
 
 
 def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch):

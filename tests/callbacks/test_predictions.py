@@ -63,10 +63,10 @@ def test_written_with_any_loader_in_input_order(tmp_path):
     table = pq.read_table(tmp_path / "predictions.parquet")
     assert table.column_names == COLUMNS
     with torch.no_grad():
-        answer = module.predict(x)
-    for level, p in zip(TAXONOMY.levels, answer.probabilities, strict=True):
+        prediction = module.predict(x)
+    for level, p in zip(TAXONOMY.levels, prediction.probabilities, strict=True):
         torch.testing.assert_close(torch.tensor(table[f"{level}_confidence"].to_pylist()), p.max(1).values)
-    assert table["depth"].to_pylist() == answer.depth.tolist()
+    assert table["depth"].to_pylist() == prediction.depth.tolist()
     assert [p.name for p in tmp_path.iterdir()] == ["predictions.parquet"]
 
 
@@ -146,19 +146,19 @@ def test_predict_needs_the_checkpoint_and_the_rows(run, tmp_path):
     # The same as in this process, from the checkpoint in plain Python.
     module = NestedLightningModule.load_from_checkpoint(final, map_location="cpu")
     with torch.no_grad():
-        answer = module.predict(x)
-    check_columns(table.to_pydict(), module, answer)
+        prediction = module.predict(x)
+    check_columns(table.to_pydict(), module, prediction)
 
 
-def check_columns(columns, module, answer):
+def check_columns(columns, module, prediction):
     taxonomy = module.taxonomy
     for i, level in enumerate(taxonomy.levels):
-        for suffix, given in (("", answer.probabilities), ("_own", answer.own_probabilities)):
+        for suffix, given in (("", prediction.probabilities), ("_own", prediction.own_probabilities)):
             confidence, best = given[i].max(1)
             torch.testing.assert_close(torch.tensor(columns[f"{level}{suffix}_confidence"]), confidence)
             assert columns[level + suffix] == [taxonomy.names(i)[k] for k in best.tolist()]
-    # The path by hand: from the best coarsest class to the best child of each node, as long as it is sure enough.
-    probabilities = [p.tolist() for p in answer.probabilities]
+    # The path by hand: from the best coarsest class to the best child of each node, as long as it is confident enough.
+    probabilities = [p.tolist() for p in prediction.probabilities]
     for row, (path, depth, confidence) in enumerate(
         zip(columns["path"], columns["depth"], columns["path_confidence"], strict=True)
     ):
@@ -167,10 +167,10 @@ def check_columns(columns, module, answer):
             below = {node: probabilities[i][row][k] for k, node in enumerate(taxonomy.nodes(i)) if node[:-1] == prefix}
             prefix = max(below, key=below.get)
             steps.append((prefix, below[prefix]))
-        sure = next((i for i, (_, p) in enumerate(steps) if p < module.threshold), len(steps))
-        assert depth == sure
-        assert path == ("/".join(steps[sure - 1][0]) if sure else "")
-        assert confidence == pytest.approx(steps[max(sure - 1, 0)][1], abs=1e-6)
+        certain = next((i for i, (_, p) in enumerate(steps) if p < module.threshold), len(steps))
+        assert depth == certain
+        assert path == ("/".join(steps[certain - 1][0]) if certain else "")
+        assert confidence == pytest.approx(steps[max(certain - 1, 0)][1], abs=1e-6)
     assert len(set(columns["depth"])) > 1
 
 

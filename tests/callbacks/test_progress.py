@@ -22,7 +22,7 @@ def lines(capsys, tmp_path, *callbacks, **options):
     return [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_line_per_epoch_with_what_is_left(capsys, tmp_path, monkeypatch):
+def test_a_line_per_epoch_with_the_time_left(capsys, tmp_path, monkeypatch):
     ticks = iter(range(0, 10_000, 30))
     clock = SimpleNamespace(monotonic=lambda: next(ticks))
     monkeypatch.setattr("nested_lightning.callbacks.progress.time", clock)
@@ -63,7 +63,7 @@ def test_no_bar_is_asked_for(capsys, tmp_path):
     assert capsys.readouterr().out == ""
 
 
-def test_what_a_terminal_is(monkeypatch):
+def test_detecting_a_terminal(monkeypatch):
     class Tty(io.StringIO):
         def isatty(self):
             return True
@@ -82,7 +82,7 @@ def test_steps_pass_through(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_on_a_terminal_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path):
+def test_on_a_terminal_ctrl_c_saves_and_says_how_to_resume(server, tmp_path):
     run, log = tmp_path / "run", tmp_path / "log"
     args = [*FIT, "--cascade.max_epochs=40", f"--trainer.default_root_dir={run}"]
     code = server.run(args, log, at="epoch 3 of at most 40", keys="\x03")
@@ -96,7 +96,7 @@ def test_on_a_terminal_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path):
     assert message.rstrip().endswith(f" {' '.join(args)} --ckpt_path last")
     saved = torch.load(last, weights_only=True)
     assert saved["callbacks"]["CascadeTraining"]["epochs_in_all"] >= 2
-    # As it says, the same arguments go on from there; this time to the end, with calibration on the terminal.
+    # As it says, the same arguments resume the run; this time to the end, with calibration on the terminal.
     ended = server.run([*args, "--cascade.max_epochs=3", "--ckpt_path=last"], log, at="never", keys="x")
     shown = log.read_text()
     assert ended == 0, shown

@@ -53,7 +53,7 @@ def interrupted(root, *callbacks):
         ("on_validation_start", 4, 6),  # the first was Lightning's check before training
     ],
 )
-def test_it_ends_where_training_can_go_on_from(tmp_path, hook, n, steps):
+def test_it_ends_where_training_can_be_resumed(tmp_path, hook, n, steps):
     assert interrupted(tmp_path, Press(hook, n)) == steps
 
 

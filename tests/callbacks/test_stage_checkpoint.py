@@ -1,4 +1,4 @@
-"""The weights at the end of the stages: which files, what is in them, and after a run that was cut off."""
+"""Files of the weights at the end of stages: names, content, and after an interrupted run."""
 
 import pytest
 import torch

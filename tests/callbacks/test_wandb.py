@@ -1,4 +1,4 @@
-"""What is in a W&B run that was made offline, killed and resumed."""
+"""The content of a W&B run that was made offline, killed and resumed."""
 
 import csv
 import html
@@ -115,22 +115,22 @@ def test_figures_are_there_before_and_after_calibration_and_of_each_stage(root: 
 
 def test_samples_are_the_most_confident_mistakes_first(root: Path, files: WandbFiles) -> None:
     columns, rows = files.table("samples/test")
-    answers = [column for level in LEVELS for column in (level, f"{level} confidence")]
-    assert columns == ["row", "input", "label", *answers, "depth", "rejected", "mistake"]
+    predicted = [column for level in LEVELS for column in (level, f"{level} confidence")]
+    assert columns == ["row", "input", "label", *predicted, "depth", "rejected", "mistake"]
     assert len(rows) == 100
     taxonomy = Taxonomy.from_yaml("taxonomies/digits.yaml")
-    sure = []
+    confidences = []
     for row in rows:
-        answer, confidence = row[3:9:2], row[4:9:2]
-        wrong = [name != true for name, true in zip(answer, row[2].split("/"), strict=True)]
-        assert any(wrong) == row[-1]
-        assert tuple(answer) in taxonomy.leaves
+        prediction, confidence = row[3:9:2], row[4:9:2]
+        incorrect = [name != true for name, true in zip(prediction, row[2].split("/"), strict=True)]
+        assert any(incorrect) == row[-1]
+        assert tuple(prediction) in taxonomy.leaves
         assert sum(c >= 0.5 for c in confidence) == row[-3]
         assert (row[-3] == 0) == row[-2]
-        sure.append(max((c for c, w in zip(confidence, wrong, strict=True) if w), default=-1))
-    mistakes = [c for c in sure if c >= 0]
+        confidences.append(max((c for c, w in zip(confidence, incorrect, strict=True) if w), default=-1))
+    mistakes = [c for c in confidences if c >= 0]
     assert mistakes, "this short a training makes mistakes"
-    assert sure[: len(mistakes)] == sorted(mistakes, reverse=True)
+    assert confidences[: len(mistakes)] == sorted(mistakes, reverse=True)
     # The picture of a row is that of the digits.
     from sklearn.datasets import load_digits
 
