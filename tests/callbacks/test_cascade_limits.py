@@ -173,13 +173,8 @@ def test_a_trainer_of_the_other_package_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(rank_zero, "log", rank_zero.log)  # the other package puts its own logger there
     import pytorch_lightning as pl
 
-    trainer = pl.Trainer(
-        default_root_dir=tmp_path,
-        accelerator="cpu",
-        callbacks=[CascadeTraining()],
-        logger=False,
-        enable_checkpointing=False,
-    )
+    quiet = {"logger": False, "enable_checkpointing": False}
+    trainer = pl.Trainer(default_root_dir=tmp_path, accelerator="cpu", callbacks=[CascadeTraining()], **quiet)
     module = toy_module()
     before = copy_of(module)
     with pytest.raises(TypeError, match=r"must be a `LightningModule`.*got `NestedLightningModule`"):

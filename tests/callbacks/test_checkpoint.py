@@ -45,8 +45,7 @@ def test_files_and_steps(tmp_path):
     writes = Writes()
     fit(tmp_path, writes, TemperatureScaling(), RunCheckpoint(every_n_steps=2))
     # Not after step 4 and 8 as such: the end of the epoch, after its validation, saves instead.
-    epochs = [(2, "last.ckpt"), (4, "last.ckpt"), (6, "last.ckpt"), (8, "last.ckpt")]
-    assert writes.written == [*epochs, (8, "final.ckpt"), (8, "last.ckpt")]
+    assert writes.written == [*((step, "last.ckpt") for step in (2, 4, 6, 8)), (8, "final.ckpt"), (8, "last.ckpt")]
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["final.ckpt", "last.ckpt"]
 
 
@@ -54,13 +53,7 @@ def test_not_between_the_steps_of_accumulated_gradients(tmp_path):
     writes = Writes()
     fit(tmp_path, writes, RunCheckpoint(every_n_steps=1), accumulate_grad_batches=2)
     # Two steps of two batches an epoch; the second is its last.
-    assert writes.written == [
-        (1, "last.ckpt"),
-        (2, "last.ckpt"),
-        (3, "last.ckpt"),
-        (4, "last.ckpt"),
-        *[(4, n) for n in ("final.ckpt", "last.ckpt")],
-    ]
+    assert writes.written == [*((step, "last.ckpt") for step in (1, 2, 3, 4)), (4, "final.ckpt"), (4, "last.ckpt")]
 
 
 def test_steps_between_checkpoints_are_positive():

@@ -16,11 +16,8 @@ from nested_lightning.cli.main import main
 from nested_lightning.errors import ConfigurationError, NonFiniteError
 
 PER_LEVEL = ("{}", "{}_confidence", "{}_own", "{}_own_confidence")
-COLUMNS = [c.format(level) for level in ("kind", "group", "leaf") for c in PER_LEVEL] + [
-    "path",
-    "path_confidence",
-    "depth",
-]
+COLUMNS = [column.format(level) for level in TAXONOMY.levels for column in PER_LEVEL]
+COLUMNS += ["path", "path_confidence", "depth"]
 
 
 def test_columns_by_hand():
@@ -102,41 +99,22 @@ def run(tmp_path_factory):
     """A trained and calibrated run of the command line on vectors with named labels."""
     folder = tmp_path_factory.mktemp("run")
     write_rows(folder / "train.parquet", 300, 1, labelled=True)
-    main(
-        [
-            "fit",
-            f"--data.source={folder / 'train.parquet'}",
-            "--data.input_column=x",
-            "--data.label_columns=[kind,group,leaf]",
-            "--data.validation=60",
-            "--model.backbone=torch.nn.Linear",
-            "--model.backbone.in_features=6",
-            "--model.backbone.out_features=16",
-            "--model.feature_channels=16",
-            "--model.threshold=0.6",
-            "--cascade.stage_data=all",
-            "--cascade.max_epochs=3",
-            "--rejection.steps=30",
-            "--trainer.accelerator=cpu",
-            f"--trainer.default_root_dir={folder}",
-        ]
-    )
+    options = """--data.input_column=x --data.label_columns=[kind,group,leaf] --data.validation=60
+        --model.backbone=torch.nn.Linear --model.backbone.in_features=6 --model.backbone.out_features=16
+        --model.feature_channels=16 --model.threshold=0.6 --cascade.stage_data=all --cascade.max_epochs=3
+        --rejection.steps=30 --trainer.accelerator=cpu"""
+    paths = [f"--data.source={folder / 'train.parquet'}", f"--trainer.default_root_dir={folder}"]
+    main(["fit", *options.split(), *paths])
     return folder
 
 
 def test_predict_needs_the_checkpoint_and_the_rows(run, tmp_path):
     x = write_rows(tmp_path / "new.parquet", 700, 2, labelled=False)  # more than a batch
     final = run / "checkpoints" / "final.ckpt"
-    command = (
-        f"predict --ckpt_path {final} --data.source {tmp_path / 'new.parquet'} --trainer.default_root_dir {tmp_path}"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "nested_lightning", *command.split(), "--trainer.accelerator=cpu"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    command = [sys.executable, "-m", "nested_lightning", "predict", "--trainer.accelerator=cpu", "--ckpt_path", final]
+    command += ["--data.source", tmp_path / "new.parquet", "--trainer.default_root_dir", tmp_path]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"700 predictions written to {tmp_path / 'predictions.parquet'}" in done.stdout + done.stderr
     table = pq.read_table(tmp_path / "predictions.parquet")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import torch
 from helpers.commands import SHORT
-from helpers.toy import loader, toy_module, toy_trainer
+from helpers.toy import toy_fit
 
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, StageProgress, TemperatureScaling
 from nested_lightning.utils import console as terminal
@@ -17,8 +17,7 @@ FIT = ["fit", "--config=recipes/digits.yaml", *SHORT, "--trainer.accelerator=cpu
 
 
 def lines(capsys, tmp_path, *callbacks, **options):
-    trainer = toy_trainer(tmp_path, *callbacks, StageProgress(), enable_progress_bar=True, **options)
-    trainer.fit(toy_module(), loader(), loader(seed=1))
+    toy_fit(tmp_path, *callbacks, StageProgress(), enable_progress_bar=True, **options)
     return [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
 
 
@@ -27,10 +26,8 @@ def test_a_line_per_epoch_with_the_time_left(capsys, tmp_path, monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: next(ticks))
     monkeypatch.setattr("nested_lightning.callbacks.progress.time", clock)
     shown = lines(capsys, tmp_path, CascadeTraining(max_epochs=[3, 2, 4], patience=5))
-    places = [
-        f"stage {i}/3 {level}" for i, level, n in ((1, "kind", 3), (2, "group", 2), (3, "leaf", 4)) for _ in range(n)
-    ]
-    assert [line[0] for line in shown] == places
+    stages = ["1/3 kind"] * 3 + ["2/3 group"] * 2 + ["3/3 leaf"] * 4
+    assert [line[0] for line in shown] == [f"stage {stage}" for stage in stages]
     assert [line[1] for line in shown[:4]] == [f"epoch {n} of at most {m}" for n, m in ((1, 3), (2, 3), (3, 3), (1, 2))]
     # An epoch takes half a minute, the time between two looks at the clock.
     for left, line in zip(range(8, 0, -1), shown, strict=False):
@@ -57,9 +54,7 @@ def test_without_a_cascade_there_is_an_epoch_and_no_guess(capsys, tmp_path):
 
 
 def test_no_bar_is_asked_for(capsys, tmp_path):
-    toy_trainer(tmp_path, CascadeTraining(max_epochs=1), RejectionFineTuning(steps=2), TemperatureScaling()).fit(
-        toy_module(), loader(), loader(seed=1)
-    )
+    toy_fit(tmp_path, CascadeTraining(max_epochs=1), RejectionFineTuning(steps=2), TemperatureScaling())
     assert capsys.readouterr().out == ""
 
 

@@ -14,13 +14,14 @@ import torch
 import yaml
 from helpers.commands import SHORT
 from helpers.killed_run import Server
-from helpers.toy import TAXONOMY, loader, toy_module, toy_trainer
+from helpers.toy import TAXONOMY, toy_fit, toy_module
 from helpers.wandb_file import WandbFiles
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
 from nested_lightning import Taxonomy
 from nested_lightning.callbacks import CascadeTraining, RunCheckpoint, TemperatureScaling, WandbRun
+from nested_lightning.callbacks.wandb import scheme
 from nested_lightning.loggers import RunWandbLogger, wandb_run_id
 
 LEVELS = ("coarse", "middle", "fine")
@@ -184,8 +185,7 @@ def test_a_plain_logger_in_python_holds_the_same(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(wandb, "run", None)  # that of a test of recipes, which its service has outlived
     logger = WandbLogger(save_dir=tmp_path, id=wandb_run_id(tmp_path), offline=True)
     steps = [CascadeTraining(max_epochs=1), TemperatureScaling(), WandbRun(), RunCheckpoint()]
-    trainer = toy_trainer(tmp_path, *steps, logger=logger)
-    trainer.fit(toy_module(), loader(), loader(seed=1))
+    toy_fit(tmp_path, *steps, logger=logger)
     wandb.teardown()  # its service has written everything then
     files = WandbFiles(tmp_path)
     assert files.ids == {wandb_run_id(tmp_path)}
@@ -196,8 +196,7 @@ def test_a_plain_logger_in_python_holds_the_same(tmp_path: Path, monkeypatch: py
 
 
 def test_without_wandb_nothing_is_asked_of_it(tmp_path: Path) -> None:
-    trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=1), WandbRun())
-    trainer.fit(toy_module(), loader(), loader(seed=1))
+    toy_fit(tmp_path, CascadeTraining(max_epochs=1), WandbRun())
     assert not list(tmp_path.iterdir())
 
 
@@ -220,13 +219,9 @@ def test_a_folder_without_a_run_has_no_id(tmp_path: Path) -> None:
     ],
 )
 def test_the_scheme_is_named(expected: str, cascade: dict, options: dict, tmp_path: Path) -> None:
-    from nested_lightning.callbacks.wandb import scheme
-
     if "criterion" in options:
         options["criterion"].__name__ = "mine"
-    module = toy_module(**options)
-    trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=1, **cascade))
-    trainer.fit(module, loader(), loader(seed=1))
+    module = toy_fit(tmp_path, CascadeTraining(max_epochs=1, **cascade), module=toy_module(**options))
     assert scheme(module) == expected
 
 
@@ -250,14 +245,13 @@ def test_dbpedia(server: Server, data_dir: Path, tmp_path: Path) -> None:
     """Real texts, with a small backbone and one epoch per stage."""
     root, log, levels = tmp_path / "run", tmp_path / "log", ("l1", "l2", "l3")
     source = f"[{data_dir / 'dbpedia_classes'},{data_dir / 'dbpedia_l1l2'}]"
-    args = [
-        "fit",
-        "--config=recipes/dbpedia.yaml",
-        "--config=recipes/loggers/wandb.yaml",
-        *SHORT,
+    args = ["fit", "--config=recipes/dbpedia.yaml", "--config=recipes/loggers/wandb.yaml", *SHORT]
+    args += [
         "--data.budgets=null",
+        f"--data.source={source}",
+        "--model.backbone.n_grams=5000",
+        "--model.backbone.channels=50",
     ]
-    args += [f"--data.source={source}", "--model.backbone.n_grams=5000", "--model.backbone.channels=50"]
     args += ["--figures.draw=stages", "--wandb.samples=30", f"--trainer.default_root_dir={root}"]
     assert server.run(args, log) == 0, log.read_text()
     files = WandbFiles(root)
