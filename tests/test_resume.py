@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.killed_run import SMALL_RUN, Server
+from helpers.witnesses import same
 
 CASCADE = "nested_lightning.callbacks.CascadeTraining"
 FIT = ["fit", *SMALL_RUN, "--data.batch_size=16"]
@@ -48,10 +49,6 @@ def place(checkpoint) -> tuple[int, int, int]:
     return cascade["index"], cascade["epoch"], checkpoint["global_step"]
 
 
-def equal(a, b) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(server, tmp_path_factory):
     return Run(server, tmp_path_factory.mktemp("whole") / "run").finish()
@@ -80,17 +77,17 @@ def test_killed_everywhere(server, uninterrupted, tmp_path):
         last = run.folder / "checkpoints" / "last.ckpt"
         assert (place(run.checkpoint("last")) if last.exists() else None) == expected, where
     finished = run.finish()
-    assert equal(finished, uninterrupted)
+    assert same(finished, uninterrupted)
     assert place(run.checkpoint("last")) == (2, 2, 36)
     assert sorted(path.name for path in (run.folder / "checkpoints").iterdir()) == ["final.ckpt", "last.ckpt"]
     # A complete run is shown, not repeated.
     shown = run.log.count("stage 3/3")
-    assert equal(run.finish(), finished)
+    assert same(run.finish(), finished)
     assert run.log.count("stage 3/3") == shown
 
 
 def test_the_same_seed_gives_the_same_bits(server, uninterrupted, tmp_path):
-    assert equal(Run(server, tmp_path / "again").finish(), uninterrupted)
+    assert same(Run(server, tmp_path / "again").finish(), uninterrupted)
 
 
 def test_sigterm_saves_and_ends(server, uninterrupted, tmp_path):
@@ -99,7 +96,7 @@ def test_sigterm_saves_and_ends(server, uninterrupted, tmp_path):
     options = [f"--trainer.profiler.init_args.{name}={value}" for name, value in moment.items()]
     assert run.start("--trainer.profiler=faults.moments.Moments", *options) == 143, run.log
     assert place(run.checkpoint("last")) == (0, 1, 9)
-    assert equal(run.finish(), uninterrupted)
+    assert same(run.finish(), uninterrupted)
 
 
 ALONE = {
@@ -117,7 +114,7 @@ ALONE = {
 def test_killed_once(server, uninterrupted, tmp_path, where):
     run = Run(server, tmp_path / "run")
     run.kill_at(*ALONE[where])
-    assert equal(run.finish(), uninterrupted)
+    assert same(run.finish(), uninterrupted)
 
 
 @pytest.mark.slow
@@ -140,7 +137,7 @@ def test_killed_with_other_options(server, tmp_path, options):
     run.kill_at(f"{CASCADE}.on_train_epoch_end", first_stage)
     run.kill_at(f"{CASCADE}.on_train_batch_start", 6)
     run.kill_at("nested_lightning.callbacks.TemperatureScaling.calibrate", 1)
-    assert equal(run.finish(), expected)
+    assert same(run.finish(), expected)
     assert run.checkpoint("last")["global_step"] == steps
 
 
@@ -153,4 +150,4 @@ def test_killed_at_random(server, uninterrupted, tmp_path, seed):
     while run.start(*kill(chance.choice(calls), chance.randint(2, 12))) == -9:
         kills += 1
     assert kills
-    assert equal(run.finish(), uninterrupted)
+    assert same(run.finish(), uninterrupted)

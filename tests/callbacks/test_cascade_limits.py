@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from helpers.refusing import refusing
-from helpers.toy import loader, toy_module, toy_trainer
+from helpers.toy import loader, toy_fit, toy_module, toy_trainer
 from helpers.witnesses import Scripted, copy_of, fit, same, uneven
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import FSDPStrategy
@@ -33,21 +33,18 @@ def test_max_epochs_of_the_trainer_stops_in_the_middle(tmp_path):
 
 
 @pytest.mark.parametrize("cap", [3, 4])  # within a stage, and at the end of one
-def test_a_capped_run_goes_on_as_if_it_had_not_stopped(tmp_path, cap):
+def test_a_capped_run_resumes_as_if_it_had_not_stopped(tmp_path, cap):
     def run(name, max_epochs, **resume):
-        trainer = toy_trainer(tmp_path / name, CascadeTraining(max_epochs=2), RunCheckpoint(), max_epochs=max_epochs)
-        module = toy_module()
-        trainer.fit(module, loader(), loader(seed=1), **resume)
-        return trainer, module
+        callbacks = CascadeTraining(max_epochs=2), RunCheckpoint()
+        return toy_fit(tmp_path / name, *callbacks, max_epochs=max_epochs, **resume)
 
-    _, whole = run("whole", -1)
+    whole = run("whole", -1)
     with pytest.warns(UserWarning, match="Training stopped"):
         run("capped", cap)
-    with pytest.warns(UserWarning, match="Training stopped"):
-        trainer, _ = run("capped", cap, ckpt_path="last")  # the limit is reached: not one epoch more
-    assert trainer.global_step == 2 * cap
-    trainer, resumed = run("capped", 50, ckpt_path="last")
-    assert trainer.global_step == 12
+    with pytest.warns(UserWarning, match="Training stopped"):  # the limit is reached: not one epoch more
+        assert run("capped", cap, ckpt_path="last").trainer.global_step == 2 * cap
+    resumed = run("capped", 50, ckpt_path="last")
+    assert resumed.trainer.global_step == 12
     assert same(copy_of(whole), copy_of(resumed))
 
 
@@ -91,18 +88,14 @@ def test_stages_that_stagnate_after_an_interruption(tmp_path, interrupted_at):
     def run(name, *callbacks, **resume):
         module = toy_module(Scripted)
         module.script = (5, 4, 4.5, 4.4, 3, 3.5, 3.2, 9, 8, 8)
-        cascade = CascadeTraining(patience=2, plateau_patience=1)
-        checkpoint = RunCheckpoint(every_n_steps=1)
-        trainer = toy_trainer(tmp_path / name, cascade, checkpoint, *callbacks)
-        trainer.fit(module, uneven(16, 16, 16), **resume)
-        return trainer, module
+        callbacks = CascadeTraining(patience=2, plateau_patience=1), RunCheckpoint(every_n_steps=1), *callbacks
+        return toy_fit(tmp_path / name, *callbacks, module=module, data=uneven(16, 16, 16), **resume)
 
-    trainer, whole = run("whole")
-    assert trainer.global_step == 22  # 4, 3 and 4 epochs
+    whole = run("whole")
     with pytest.raises(InterruptedError):
         run("run", Stop())
-    trainer, resumed = run("run", ckpt_path="last")
-    assert trainer.global_step == 22
+    resumed = run("run", ckpt_path="last")
+    assert whole.trainer.global_step == resumed.trainer.global_step == 22  # 4, 3 and 4 epochs
     assert same(copy_of(resumed), copy_of(whole))
 
 

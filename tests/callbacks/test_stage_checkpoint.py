@@ -4,22 +4,11 @@ import pytest
 import torch
 from helpers.commands import SHORT, run
 from helpers.toy import toy_fit, toy_module
-from helpers.witnesses import Scripted, copy_of, same, uneven
+from helpers.witnesses import Diary, Scripted, same, uneven
 from lightning.pytorch.callbacks import Callback
 
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, StageWeights
 from nested_lightning.loading import load_run
-
-
-class Saves(Callback):
-    """Collects the network's weights after every epoch of training, before the cascade's decision."""
-
-    def __init__(self):
-        self.weights = []
-
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            self.weights.append(copy_of(module.network))
 
 
 def network_in(path):
@@ -35,12 +24,11 @@ def test_the_best_weights_of_each_stage(tmp_path):
     class Best(Scripted):
         script = (3.0, 1.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0, 0.5)  # best: epochs 2, 4, 9; three epochs a stage
 
-    saves = Saves()
-    calibration = RejectionFineTuning(steps=2)
-    toy_fit(tmp_path, StageWeights(), CascadeTraining(max_epochs=3), saves, calibration, module=toy_module(Best))
+    diary, calibration = Diary(), RejectionFineTuning(steps=2)
+    toy_fit(tmp_path, StageWeights(), CascadeTraining(max_epochs=3), diary, calibration, module=toy_module(Best))
     assert stage_files(tmp_path) == ["stage-1-kind.ckpt", "stage-2-group.ckpt", "stage-3-leaf.ckpt"]
     for name, epoch in zip(stage_files(tmp_path), (2, 4, 9), strict=True):
-        assert same(network_in(tmp_path / "checkpoints" / name), saves.weights[epoch - 1]), name
+        assert same(network_in(tmp_path / "checkpoints" / name), diary.ended[epoch - 1]), name
     assert not network_in(tmp_path / "checkpoints" / "stage-3-leaf.ckpt")["heads.2.rejection_fitted"]
 
 

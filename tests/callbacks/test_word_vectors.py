@@ -27,10 +27,10 @@ def file(tmp_path: Path) -> Path:
 
 
 def data() -> HierarchicalDataModule:
-    rows = {"text": ["the owl at night", "a cod by night"] * 10, "label": ["owl", "cod"] * 10}
-    return HierarchicalDataModule(
-        datasets.Dataset.from_dict(rows), TAXONOMY, input_column="text", label_columns="label", seed=0
+    rows = datasets.Dataset.from_dict(
+        {"text": ["the owl at night", "a cod by night"] * 10, "label": ["owl", "cod"] * 10}
     )
+    return HierarchicalDataModule(rows, TAXONOMY, input_column="text", label_columns="label", seed=0)
 
 
 def module(vocabulary_size: int = 20, size: int = 3) -> NestedLightningModule:
