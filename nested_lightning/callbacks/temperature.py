@@ -41,13 +41,15 @@ class TemperatureScaling(Calibrator):
         for i, logits in enumerate(tracked(trainer, classify(module, validation), "temperatures")):
             logits = logits.detach().cpu().double()
             known = target[:, i] >= 0
-            if not known.any():
+            temperature = 1.0
+            if known.any():
+                combine = partial(_combine, module, [coarser[known] for coarser in calibrated])
+                temperature = fit_temperature(logits[known], target[known, i], self.method, self.bins, combine)
+            elif not trainer.fast_dev_run:  # type: ignore[attr-defined]
                 raise CalibrationError(
                     f"no validation sample has a label at level {module.taxonomy.levels[i]!r}, so no temperature can "
                     "be fitted: add labelled samples to the validation data, or remove TemperatureScaling"
                 )
-            combine = partial(_combine, module, [coarser[known] for coarser in calibrated])
-            temperature = fit_temperature(logits[known], target[known, i], self.method, self.bins, combine)
             module.temperatures[i] = temperature
             calibrated.append(log_probabilities(logits, temperature))
 

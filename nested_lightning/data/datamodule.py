@@ -109,7 +109,7 @@ class HierarchicalDataModule(L.LightningDataModule):
             if not least <= value <= most:
                 bound = f"at least {least}" if value < least else f"at most {most}"
                 raise ConfigurationError(f"data.{name} must be {bound}, got {value}")
-        self._batch_size, self._eval_batch_size, self._num_workers = batch_size, eval_batch_size, num_workers
+        self.batch_size, self.eval_batch_size, self._num_workers = batch_size, eval_batch_size, num_workers
         self._transform, self._augmentation, self._given_seed = transform, augmentation, seed
         self._distortions = dict(distortions or {})
         self._rows: dict[str, TensorRows] = {}
@@ -202,9 +202,9 @@ class HierarchicalDataModule(L.LightningDataModule):
         chosen = wanted.nonzero().flatten()
         lengths = (rows.inputs[chosen] != PADDING).sum(1) if rows.inputs.dtype == torch.int32 else None
         sampler = StageSampler(
-            chosen, self._seed, self._position, *self._world(), lengths=lengths, batch_size=self._batch_size
+            chosen, self._seed, self._position, *self._world(), lengths=lengths, batch_size=self.batch_size
         )
-        return make_loader(StageLoader, rows, sampler, self._batch_size, self._num_workers)
+        return make_loader(StageLoader, rows, sampler, self.batch_size, self._num_workers)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Return the validation rows, each on one process; no loader if there are none."""
@@ -297,4 +297,4 @@ class HierarchicalDataModule(L.LightningDataModule):
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
     def _evaluation_loader(self, rows: TensorRows, *world: int) -> DataLoader[Batch]:
-        return evaluation_loader(rows, self._eval_batch_size, self._num_workers, *world)
+        return evaluation_loader(rows, self.eval_batch_size, self._num_workers, *world)
