@@ -121,6 +121,7 @@ class CascadeTraining(Callback):
             self._module = module
             self._frozen = [p for p in module.parameters() if not p.requires_grad]
         self.finished, self.epochs_in_all = False, 0
+        self._reload = trainer.reload_dataloaders_every_n_epochs  # type: ignore[attr-defined]
         self._reset(0)
         loop = trainer.fit_loop
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -168,7 +169,7 @@ class CascadeTraining(Callback):
         self._stop_at_cap(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.reload_dataloaders_every_n_epochs = 0  # type: ignore[attr-defined]
+        trainer.reload_dataloaders_every_n_epochs = self._reload  # type: ignore[attr-defined]
         self._prepare(trainer, as_nested(pl_module))
 
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
@@ -214,7 +215,6 @@ class CascadeTraining(Callback):
             if self.bad_epochs % self.plateau_patience == 0:
                 for group in groups:
                     group["lr"] *= self.planned.plateau_factor
-        self._validated = None
         self.epoch += 1
         self.epochs_in_all += 1
         self._enter(module)

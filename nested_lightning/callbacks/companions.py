@@ -53,6 +53,16 @@ def refuse_companions(trainer: L.Trainer, levels: Sequence[str], stages: Sequenc
             "cascaded training decides after every epoch: set trainer.check_val_every_n_epoch to 1, "
             f"got {trainer.check_val_every_n_epoch}"
         )
+    if trainer.barebones:
+        raise ConfigurationError(
+            "trainer.barebones switches off the metrics that the cascade decides by: set it to false, and the loggers "
+            "and checkpoints that you do not need as well"
+        )
+    if (trainer.min_epochs or 0) > 1 or trainer.min_steps:
+        raise ConfigurationError(
+            "trainer.min_epochs and trainer.min_steps would train on after the last stage has ended: leave them out, "
+            "and set cascade.patience to train longer"
+        )
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     for callback in callbacks:
         name = type(callback).__name__

@@ -62,7 +62,7 @@ def train_on_any_batch(network: nn.Module, x: Tensor, **kwargs: Any) -> Any:
     """
     try:
         return network(x, **kwargs)
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # compiled, a RuntimeError
         if len(x) > 1 or "more than 1 value per channel" not in str(error):
             raise
     layers = (layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm))
