@@ -90,7 +90,7 @@ def test_processes_that_lightning_starts(server: Server, tmp_path: Path, signum:
         assert "error" not in run.log
     else:
         assert code in (1, -9)  # -9: Lightning noticed it first
-        assert "another process of this run is gone" in run.log or "Forcefully terminating" in run.log
+        assert "another process of this run has ended" in run.log or "Forcefully terminating" in run.log
     assert "Traceback" not in run.log
     codes, _ = run.start("--cascade.max_epochs=2")
     assert codes == [0, 0]
