@@ -1,14 +1,14 @@
-"""Nested learning in PyTorch Lightning: coarse-to-fine classifiers that are only as deep as they can be sure."""
+"""Nested learning in PyTorch Lightning: coarse-to-fine classifiers that are only as deep as they can be confident."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nested_lightning.errors import NestedLightningError
-from nested_lightning.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from nested_lightning.data import HierarchicalDataModule
     from nested_lightning.module import NestedLightningModule, Prediction
+    from nested_lightning.taxonomy import Taxonomy
 
 __all__ = [
     "HierarchicalDataModule",
@@ -18,11 +18,12 @@ __all__ = [
     "Taxonomy",
 ]
 
-# Lightning takes seconds to import: only what needs it pays.
+# Imported at their first use, as torch and Lightning take seconds.
 _LAZY = {
     "HierarchicalDataModule": "nested_lightning.data",
     "NestedLightningModule": "nested_lightning.module",
     "Prediction": "nested_lightning.module",
+    "Taxonomy": "nested_lightning.taxonomy",
 }
 
 

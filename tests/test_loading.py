@@ -1,19 +1,18 @@
 """A finished run of the command line, back in Python."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from helpers.commands import SHORT, run
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
 from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.loading import load_run
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory):
-    folder = tmp_path_factory.mktemp("run")
-    run("fit", "--config", "recipes/digits.yaml", "--trainer.default_root_dir", folder, "--seed_everything=3", *SHORT)
-    return folder / "checkpoints" / "final.ckpt"
+@pytest.fixture
+def finished(trained: Path) -> Path:
+    return trained / "checkpoints" / "final.ckpt"
 
 
 def test_answers_as_the_weights_and_temperatures_of_the_checkpoint(finished) -> None:

@@ -9,7 +9,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule, Taxonomy
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, TemperatureScaling
-from nested_lightning.cli.main import main
 from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
 from nested_lightning.functional.combination import independent, nested, sum_up
 from nested_lightning.models import ConvBottleneck, UNetEncoder
@@ -267,21 +266,8 @@ def test_a_module_made_in_python_comes_back(tmp_path):
     assert torch.equal(module.predict(x).probabilities[2], again.predict(x).probabilities[2])
 
 
-def test_a_module_made_by_the_command_line_comes_back_whole(tmp_path):
-    main(
-        [
-            "fit",
-            "--config=recipes/digits.yaml",
-            "--data.budgets=[64,64,64]",
-            "--model.backbone.init_args.channels=[4,8]",
-            "--model.bottleneck_channels=[8,8,4]",
-            "--cascade.max_epochs=1",
-            "--rejection.steps=2",
-            "--trainer.accelerator=cpu",
-            f"--trainer.default_root_dir={tmp_path}",
-        ]
-    )
-    path = tmp_path / "checkpoints" / "final.ckpt"
+def test_a_module_made_by_the_command_line_comes_back_whole(trained):
+    path = trained / "checkpoints" / "final.ckpt"
     module = NestedLightningModule.load_from_checkpoint(path, map_location="cpu")
     assert isinstance(module.network.backbone, UNetEncoder)
     assert isinstance(module.network.bottlenecks[0], ConvBottleneck)

@@ -1,4 +1,4 @@
-"""The options of a run: in its folder, in its checkpoints, and taken from there."""
+"""Save the options of a run in its folder and its checkpoints, and read them back."""
 
 import os
 from collections.abc import Collection
@@ -22,10 +22,10 @@ _SAVED = ("seed_everything", "model", "data")
 
 
 class SaveRunConfig(SaveConfigCallback):
-    """Write ``config.yaml`` into the folder of the run, and model and data options into every checkpoint."""
+    """Write ``config.yaml`` into the folder of the run, and the options of model and data into every checkpoint."""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Do nothing yet: a run that cannot start must leave nothing behind."""
+        """Do nothing yet: a run that fails to start must not leave files behind."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -36,7 +36,7 @@ class SaveRunConfig(SaveConfigCallback):
     def save_config(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         path = os.path.join(trainer.default_root_dir, "config.yaml")
         with replacing(path) as beside:
-            self.parser.save(self.config, beside, skip_none=False, overwrite=True, multifile=False)
+            self.parser.save(self.config, beside, skip_unset=False, overwrite=True, multifile=False)
         if run := wandb_run(trainer):
             log_options(run, path)
 
@@ -45,13 +45,13 @@ class SaveRunConfig(SaveConfigCallback):
 
     @cached_property
     def _options(self) -> dict[str, Any]:
-        """The options that a checkpoint holds; dumping them at every save would take 90 ms each time."""
+        """The options saved in checkpoints, dumped once as that takes 90 ms."""
         options = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
         return {key: options[key] for key in _SAVED if key in options}
 
 
 def with_checkpoint_options(configs: Configs) -> list[str]:
-    """Put a checkpoint's own options before the others, so that it can be used without its recipe."""
+    """Return the arguments with the checkpoint's options before the others, so that no recipe is needed."""
     args = configs.args
     if args[0] == "fit":
         return args
@@ -67,7 +67,7 @@ def _checkpoint_options(path: str, trusted: Collection[str]) -> str:
     saved = checkpoint.get("config", {})
     if not isinstance(saved, dict):
         raise CheckpointError(
-            f"{path} was changed after it was written: its options are {type(saved).__name__}, no dict"
+            f"{path} was changed after it was written: expected a dict of options, got {type(saved).__name__}"
         )
     config = {key: value for key, value in saved.items() if key in _SAVED}
     refuse_foreign(config, trusted, path)

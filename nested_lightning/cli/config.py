@@ -1,27 +1,30 @@
-"""The YAML files given with ``--config``: found, checked before they are parsed, and searched for a key's line."""
+"""Find, check and search the YAML files given with ``--config``."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.taxonomy.yaml_nodes import compose
+from nested_lightning.taxonomy.yaml import compose
 from nested_lightning.utils.resources import resource
 
 _GROUPS = ("model", "data", "trainer", "cascade", "rejection", "temperature", "checkpoint")
-_TAG = "tag:yaml.org,2002:"
 
 
 class ConfigFile(NamedTuple):
-    """A file with the nodes it is made of, which know their lines."""
+    """A file, its options, the line of every dotted key, and every value as it is written."""
 
     path: str
-    root: yaml.Node
+    options: dict[str, Any]
+    lines: dict[str, int]
+    words: set[str]
 
 
 class Configs(NamedTuple):
-    """The arguments of a command, every ``--config`` in them being the path of a file there is, and these files."""
+    """The arguments of a command, with ``--config`` followed by paths of existing files, and these files."""
 
     args: list[str]
     files: list[ConfigFile]
@@ -29,30 +32,28 @@ class Configs(NamedTuple):
     def words(self) -> set[str]:
         """Return every value in the arguments and the files."""
         given = {word for argument in self.args for word in (argument, argument.partition("=")[2])}
-        return given.union(*(_words(file.root) for file in self.files))
+        return given.union(*(file.words for file in self.files))
 
     def locate(self, key: str) -> str:
         """Return ``"FILE, line N: "`` for a dotted key, of the last file that has it.
 
         ``""`` if no file has it, or the arguments give it another value. ``init_args`` may be left out of keys.
         """
-        parts = _parts(key)
-        given = [_parts(argument.partition("=")[0][2:]) for argument in self.args if argument.startswith("--")]
-        if any(name and name == parts[: len(name)] for name in given):
+        key = _without_init_args(key)
+        given = [_without_init_args(a[2:].partition("=")[0]) for a in self.args if a.startswith("--")]
+        if any(f"{key}.".startswith(f"{name}.") for name in given):
             return ""
-        for file in reversed(self.files):
-            if (line := _line(file.root, parts)) is not None:
-                return f"{file.path}, line {line}: "
-        return ""
+        found = [f"{file.path}, line {file.lines[key]}: " for file in self.files if key in file.lines]
+        return found[-1] if found else ""
 
 
 def open_configs(args: Sequence[str]) -> Configs:
     """Find and check the files of a command.
 
-    A name such as ``recipes/mnist.yaml`` means one's own file, or else the one that comes with the package.
+    A name such as ``recipes/mnist.yaml`` means the user's file, or else the one that comes with the package.
 
     Raises:
-        ConfigurationError: a file is missing, is no YAML, gives a key twice, or holds other things than plain options.
+        ConfigurationError: a file is missing, is not valid YAML, gives a key twice, or holds no options.
     """
     found, files = list(args), []
     for i, argument in enumerate(args):
@@ -63,94 +64,60 @@ def open_configs(args: Sequence[str]) -> Configs:
         if "\n" in given or "://" in given:  # options themselves, or a file elsewhere
             continue
         path = str(resource(given))
-        files.append(ConfigFile(path, _read(path)))
+        files.append(_read(path))
         found[i if is_joined else i + 1] = f"{name}={path}" if is_joined else path
     return Configs(found, files)
 
 
-def _parts(key: str) -> list[str]:
-    return [part for part in key.split(".") if part and part != "init_args"]
-
-
-def _words(node: yaml.Node) -> Iterator[str]:
-    if isinstance(node, yaml.ScalarNode):
-        yield node.value
-    elif isinstance(node, yaml.MappingNode):
-        for _, value in node.value:
-            yield from _words(value)
-    else:
-        for item in node.value:
-            yield from _words(item)
-
-
-def _line(node: yaml.Node, parts: Sequence[str]) -> int | None:
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        below = list(parts) if key.value == "init_args" else list(parts[1:])
-        if key.value in (parts[0], "init_args"):
-            line = _line(value, below) if below else key.start_mark.line + 1
-            if line is not None:
-                return int(line)
-    return None
-
-
-def _read(path: str) -> yaml.Node:
+def _read(path: str) -> ConfigFile:
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            root = compose(file.read(), yaml.SafeLoader)
+        text = Path(path).read_text(encoding="utf-8-sig")
+        root, options = compose(text, yaml.SafeLoader), yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
         raise ConfigurationError(
-            f"{path}{line}: this is no valid YAML: {error.problem or error.context}. Check indentation, "
-            "brackets, quotes and colons"
+            f"{path}{f', line {mark.line + 1}' if mark else ''}: this is not valid YAML: "
+            f"{error.problem or error.context}. Check indentation, brackets, quotes and colons"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is no text in UTF-8 ({error}): save it as such") from error
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
-    if not isinstance(root, yaml.MappingNode):
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigurationError(f"{path} cannot be read as a text in UTF-8: {error}") from error
+    if not isinstance(options, dict) or root is None:
         raise ConfigurationError(
             f"{path} holds no options: expected keys such as 'data', 'model' and 'trainer', each followed by a colon"
         )
-    for key, first in _repeated(root):
-        raise ConfigurationError(
-            f"{path}, line {key.start_mark.line + 1}: the key {key.value!r} is given twice, first in line "
-            f"{first.start_mark.line + 1}, and only the last would count: join the two"
-        )
-    for node, problem in _wrong(root):
-        raise ConfigurationError(f"{path}, line {node.start_mark.line + 1}: {problem}")
-    return root
+    lines: dict[str, int] = {}
+    words: set[str] = set()
+    for name, key, value in _entries(root):
+        scalar = value.value if isinstance(value, yaml.ScalarNode) else None
+        words |= set() if scalar is None else {scalar}
+        if key is None:
+            continue
+        if problem := _problem(name, key, scalar, lines, os.path.dirname(path)):
+            raise ConfigurationError(f"{path}, line {key.start_mark.line + 1}: {problem}")
+        lines[name] = key.start_mark.line + 1
+    plain = {_without_init_args(name): line for name, line in reversed(lines.items())}
+    return ConfigFile(path, options, plain, words)
 
 
-def _wrong(root: yaml.MappingNode) -> Iterator[tuple[yaml.Node, str]]:
-    """Yield every node that no options can have, with what is wrong with it."""
-    for key, value in root.value:
-        if key.value in _GROUPS and isinstance(value, yaml.ScalarNode) and value.tag != f"{_TAG}str":
-            yield value, f"{key.value!r} has no options below it, but {value.value!r}: indent them, or remove the key"
-    nodes: list[yaml.Node] = [root]
-    for node in nodes:
-        if not node.tag.startswith(_TAG) or node.tag.startswith(f"{_TAG}python"):
-            yield (
-                node,
-                f"the tag {node.tag!r} is not allowed: options are plain values, and classes are given by class_path",
-            )
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if key.value == "":
-                    yield key, "a key is empty: name the option"
-                nodes += [key, value]
-        elif isinstance(node, yaml.SequenceNode):
-            nodes += node.value
+def _problem(name: str, key: yaml.Node, scalar: str | None, lines: Mapping[str, int], folder: str) -> str:
+    if name in lines:
+        return f"the key {key.value!r} is given twice, first in line {lines[name]}: join the two"
+    if key.value == "":
+        return "a key is empty: name the option"
+    is_file = any(os.path.isfile(os.path.join(place, scalar or "")) for place in ("", folder))
+    if name in _GROUPS and scalar is not None and not is_file:
+        return f"{name!r} is followed by {scalar!r}: indent its options, or remove the key"
+    return ""
 
 
-def _repeated(node: yaml.Node) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Yield every key that its mapping already has, with the first of the two."""
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, key) is not key:
-                yield key, seen[key.value]
-            yield from _repeated(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated(item)
+def _entries(node: yaml.Node, above: str = "") -> Iterator[tuple[str, yaml.Node | None, yaml.Node]]:
+    """Yield the dotted name, the key (None in a list) and the value of every entry below a node."""
+    for i, entry in enumerate(node.value if isinstance(node, yaml.CollectionNode) else ()):
+        key, value = entry if isinstance(entry, tuple) else (None, entry)
+        name = f"{above}.{i if key is None else key.value}".lstrip(".")
+        yield name, key, value
+        yield from _entries(value, name)
+
+
+def _without_init_args(key: str) -> str:
+    return key.replace(".init_args", "")

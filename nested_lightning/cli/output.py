@@ -1,70 +1,72 @@
-"""What the command line does not print: messages of the libraries below it that ask nothing of the user."""
+"""Silence uninformative messages of third-party libraries, and name arguments as options in those of this package."""
 
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _LOGGERS = (
     "lightning.pytorch.utilities.rank_zero",
     "lightning.fabric.utilities.seed",
-    "lightning.pytorch.trainer.connectors.checkpoint_connector",
     "lightning.pytorch.accelerators.cuda",
     *(f"datasets.packaged_modules.{kind}.{kind}" for kind in ("arrow", "csv", "json", "parquet")),
 )
 _MESSAGES = (
-    "Seed set to",  # it is in config.yaml
-    "GPU available",
-    "TPU available",
-    "LOCAL_RANK",
-    "You are using a CUDA device",  # a hint for large matrix products
+    *("Seed set to", "GPU available", "TPU available", "LOCAL_RANK", "You are using a CUDA device"),
     "💡 Tip",  # advertises a service
     "Restoring states from the checkpoint",  # "Restored" or "Loaded" follows
-    "`weights_only` was not set",  # at every checkpoint
-    "Detected KeyboardInterrupt",  # what to do about it follows
-    "Failed to read",  # so says the error that follows
-    "Failed to load",
+    *("Detected KeyboardInterrupt", "Failed to read", "Failed to load"),  # an error or a remedy follows
 )
 _WARNINGS = (
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own use of torch
-    r"It is recommended to use `self\.log\('(val|test|cascade)/.*sync_dist",  # the same on every process already
-    r"Grad strides do not match bucket view strides",  # torch's own, under DistributedDataParallel
-    r"The number of training batches .* is smaller than the logging interval",  # we log per epoch
-    r".* does not have many workers",  # rows are in memory: workers would slow them down
-    r"The dirpath has changed from",  # predictions need not be made in the folder of the run
-    r".*there is no last checkpoint available",  # told in other words by the command line
-    r"Total length of `list` across ranks is zero",  # no validation data: refused by what needs them
+    r"It is recommended to use `self\.log\('(val|test|cascade)/.*sync_dist",  # already the same on every process
+    r"Grad strides do not match bucket view strides",  # of torch itself, under DistributedDataParallel
+    r"The number of training batches .* is smaller than the logging interval",  # values are logged once per epoch
+    r".* does not have many workers",  # samples are in memory: workers would slow them down
+    r"The dirpath has changed from",  # predictions may be written to another folder
+    r".*there is no last checkpoint available",  # the command line has its own message
+    r"Total length of `list` across ranks is zero",  # no validation data; what needs them raises an error
 )
-_HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-
-
-class _Uninformative(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        return not any(text in record.getMessage() for text in _MESSAGES)
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Within it those messages are dropped, and this package's warnings come as one line without a place in code."""
-    dropped, written = _Uninformative(), warnings.formatwarning
+    """Drop those messages in the context, and print this package's warnings in one line without a place in code."""
+    original = warnings.formatwarning
 
-    def formatted(
-        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-    ) -> str:
-        if os.path.abspath(filename).startswith(_HERE):
-            return f"warning: {message}\n"
-        return written(message, category, filename, lineno, line)
+    def formatted(message: Warning | str, category: type[Warning], filename: str, *place: Any) -> str:
+        if os.path.abspath(filename).startswith(_PACKAGE):
+            return f"warning: {as_options(str(message))}\n"
+        return original(message, category, filename, *place)
 
     with warnings.catch_warnings():
         for text in _WARNINGS:
             warnings.filterwarnings("ignore", message=text)
         for name in _LOGGERS:
-            logging.getLogger(name).addFilter(dropped)
-        warnings.formatwarning = formatted
+            logging.getLogger(name).addFilter(_is_informative)
+        warnings.formatwarning = formatted  # type: ignore[assignment]
         try:
             yield
         finally:
-            warnings.formatwarning = written
+            warnings.formatwarning = original
             for name in _LOGGERS:
-                logging.getLogger(name).removeFilter(dropped)
+                logging.getLogger(name).removeFilter(_is_informative)
+
+
+def as_options(message: str) -> str:
+    """Return a message of the package, which names arguments as in Python, with options of the command line.
+
+    Example:
+        >>> as_options('resume with ckpt_path="last"')
+        'resume with --ckpt_path last'
+    """
+    message = re.sub(r'(?<![\w.-])ckpt_path="(\w+)"', r"--ckpt_path \1", message)
+    return re.sub(r"(?<![\w./-])default_root_dir\b", "--trainer.default_root_dir", message)
+
+
+def _is_informative(record: logging.LogRecord) -> bool:
+    return not any(text in record.getMessage() for text in _MESSAGES)

@@ -1,13 +1,14 @@
 """The callback draws what there is, where it says, and changes nothing of the training."""
 
 import json
+import shutil
 import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from helpers.commands import digits, run
+from helpers.commands import run
 from helpers.toy import TAXONOMY, loader, toy_module, toy_trainer
 from helpers.witnesses import copy_of, same
 from lightning.pytorch.callbacks import Callback
@@ -228,8 +229,8 @@ def test_samples_are_the_rows_of_the_answers(tmp_path):
     assert unknown[0].row == -1 and unknown[0].input is None
 
 
-def test_from_the_command_line_with_distortions(tmp_path, capsys):
-    run("fit", *digits(tmp_path))
+def test_from_the_command_line_with_distortions(tmp_path, trained, capsys):
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     assert summary(tmp_path)["split"] == "test"
     final, overlay = tmp_path / "checkpoints" / "final.ckpt", "recipes/evaluation/distortions.yaml"
     run("test", "--ckpt_path", final, "--config", overlay, "--trainer.default_root_dir", tmp_path)

@@ -27,7 +27,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("args", [["--config", "mine.yaml"], ["--config=mine.yaml"], ["-c", "mine.yaml"]])
-def test_ones_own_file_is_left_as_given(mine: Path, args: list[str]) -> None:
+def test_the_users_file_is_left_as_given(mine: Path, args: list[str]) -> None:
     assert open_configs(["fit", *args, "--data.seed", "1"]).args == ["fit", *args, "--data.seed", "1"]
 
 
@@ -48,7 +48,7 @@ def test_the_line_of_a_key(mine: Path, key: str, line: int) -> None:
 @pytest.mark.parametrize(
     "key", ["data.seed", "model.width", "model.backbone.threshold", "trainer", "model.threshold.x"]
 )
-def test_a_key_that_is_not_there(mine: Path, key: str) -> None:
+def test_a_missing_key(mine: Path, key: str) -> None:
     assert open_configs(["fit", "--config", "mine.yaml"]).locate(key) == ""
 
 
@@ -66,22 +66,21 @@ def test_options_in_place_of_a_file_are_left_alone(mine: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "match"), [
-    ("a: [1\nb: 2\n", r"bad\.yaml, line 2: this is no valid YAML"),
-    ("a: 'b\n", r"bad\.yaml, line 2: this is no valid YAML"),
+    ("a: [1\nb: 2\n", r"bad\.yaml, line 2: this is not valid YAML"),
+    ("a: 'b\n", r"bad\.yaml, line 2: this is not valid YAML"),
     ("text", r"bad\.yaml holds no options"),
+    ("", r"bad\.yaml holds no options"),
     ("model:\n  x: 1\n  x: 2\n", r"bad\.yaml, line 3: the key 'x' is given twice, first in line 2"),
     ("callbacks:\n- {a: 1, a: 2}\n", r"bad\.yaml, line 2: the key 'a' is given twice"),
 ])  # fmt: skip
-def test_what_is_no_configuration(mine: Path, text: str, match: str) -> None:
+def test_not_a_configuration(mine: Path, text: str, match: str) -> None:
     (mine / "bad.yaml").write_text(text)
     with pytest.raises(ConfigurationError, match=match):
         open_configs(["fit", "--config", "bad.yaml"])
 
 
-def test_what_is_no_text(mine: Path) -> None:
-    (mine / "bad.yaml").write_bytes(b"a: \xff\xfe\n")
-    with pytest.raises(ConfigurationError, match=r"bad\.yaml is no text in UTF-8"):
-        open_configs(["fit", "--config", "bad.yaml"])
-    (mine / "bad.yaml").write_bytes(b"a: \x00\n")
-    with pytest.raises(ConfigurationError, match=r"bad\.yaml is no text in UTF-8"):
+@pytest.mark.parametrize("content", [b"a: \xff\xfe\n", b"a: \x00\n"])
+def test_not_a_text(mine: Path, content: bytes) -> None:
+    (mine / "bad.yaml").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"bad\.yaml cannot be read as a text in UTF-8"):
         open_configs(["fit", "--config", "bad.yaml"])

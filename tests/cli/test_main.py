@@ -1,4 +1,4 @@
-"""What the commands do and leave behind."""
+"""The commands: their files, their output, their exit codes."""
 
 import csv
 import io
@@ -22,20 +22,10 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
 from nested_lightning.cli import main as cli
-from nested_lightning.cli import program
 from nested_lightning.cli.output import quietly
+from nested_lightning.errors import DataError
 from nested_lightning.loggers import RunCSVLogger
 from nested_lightning.loggers.wandb import keep_wandb_offline
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a short run."""
-    root = tmp_path_factory.mktemp("cli") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root.parent)
-        run("fit", *digits(root))
-    return root
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +49,7 @@ def metrics(root: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_run_leaves_what_is_promised(trained: Path) -> None:
+def test_the_files_and_metrics_of_a_run(trained: Path) -> None:
     files = {path.relative_to(trained).as_posix() for path in trained.rglob("*") if path.is_file()}
     assert files >= {"config.yaml", "metrics.csv", "checkpoints/last.ckpt", "checkpoints/final.ckpt"}
     assert not [name for name in files if name.endswith(".tmp")]
@@ -70,29 +60,28 @@ def test_a_run_leaves_what_is_promised(trained: Path) -> None:
     assert not list(trained.parent.glob("checkpoints"))
 
 
+def weights(root: Path) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = torch.load(root / "checkpoints" / "final.ckpt", weights_only=True)["state_dict"]
+    return state
+
+
+def assert_same_weights(one: Path, other: Path) -> None:
+    torch.testing.assert_close(weights(one), weights(other), rtol=0, atol=0, equal_nan=True)
+
+
 def test_the_saved_config_runs_again_to_the_same_weights(trained: Path, tmp_path: Path) -> None:
-    run("fit", "--config", trained / "config.yaml", "--trainer.default_root_dir", tmp_path / "again")
-    weights = [
-        torch.load(root / "checkpoints" / "final.ckpt", weights_only=True)["state_dict"]
-        for root in (trained, tmp_path / "again")
-    ]
-    assert weights[0].keys() == weights[1].keys()
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    again = ["--trainer.default_root_dir", tmp_path / "again", "--figures.draw=never"]
+    run("fit", "--config", trained / "config.yaml", *again)
+    assert_same_weights(trained, tmp_path / "again")
 
 
 def test_overlays_and_overrides(capsys: pytest.CaptureFixture[str]) -> None:
-    options = config(
-        capsys,
-        *("fit", "--config", "recipes/mnist.yaml", "--config=recipes/variants/traditional.yaml"),
-        *("--trainer.max_epochs", "3", "--seed_everything", "3", "--data.source", "DIR", "--data.budgets", "[1,2,3]"),
-    )
-    assert options["cascade"]["stages"] == [-1]
-    assert options["cascade"]["stage_data"] == "all"
-    assert options["data"]["source"] == "DIR"
-    assert options["data"]["budgets"] == [1, 2, 3]
-    assert options["data"]["validation"] == 5000
-    assert options["trainer"]["max_epochs"] == 3
-    assert options["seed_everything"] == 3
+    args = ["--config", "recipes/mnist.yaml", "--config=recipes/variants/traditional.yaml", "--trainer.max_epochs", "3"]
+    args += ["--seed_everything", "3", "--data.source", "DIR", "--data.budgets", "[1,2,3]"]
+    options = config(capsys, "fit", *args)
+    assert options["cascade"]["stages"] == [-1] and options["cascade"]["stage_data"] == "all"
+    assert [options["data"][key] for key in ("source", "budgets", "validation")] == ["DIR", [1, 2, 3], 5000]
+    assert options["trainer"]["max_epochs"] == options["seed_everything"] == 3
     assert "optimizer" not in options
 
 
@@ -102,7 +91,9 @@ def test_references_follow_later_overrides(tmp_path: Path, capsys: pytest.Captur
     assert options["data"]["eval_batch_size"] == 7
 
 
-def test_a_checkpoint_brings_its_options_and_the_users_win(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_checkpoint_brings_its_options_which_the_user_overrides(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoint = trained / "checkpoints" / "final.ckpt"
     own = config(capsys, "test", "--ckpt_path", checkpoint)
     assert own["model"]["backbone"]["class_path"] == "nested_lightning.models.UNetEncoder"
@@ -113,7 +104,7 @@ def test_a_checkpoint_brings_its_options_and_the_users_win(trained: Path, capsys
 
 
 class Recorded(NestedLightningModule):
-    """A module of one's own that remembers itself."""
+    """A module that remembers itself."""
 
     last: "Recorded"
 
@@ -129,7 +120,7 @@ def test_an_option_given_beside_a_checkpoint_reaches_the_model(trained: Path) ->
 
 
 @pytest.mark.parametrize("with_recipe", [False, True])
-def test_test_repeats_the_figures_of_the_run(
+def test_test_repeats_the_metrics_of_the_run(
     trained: Path, with_recipe: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     recipe = ["--config", "recipes/digits.yaml"] if with_recipe else []
@@ -161,13 +152,10 @@ def test_a_finished_run_is_shown_not_trained_again(
     run("fit", *digits(root), "--ckpt_path", "last")
     assert "stage" not in (shown := capsys.readouterr().out)
     assert "ECE" in shown
-    weights = [
-        torch.load(folder / "checkpoints" / "final.ckpt", weights_only=True)["state_dict"] for folder in (trained, root)
-    ]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert_same_weights(trained, root)
 
 
-def test_classes_of_ones_own(tmp_path: Path) -> None:
+def test_the_users_classes(tmp_path: Path) -> None:
     class Mine(Recorded):
         def __init__(self, *args: Any, extra: int = 1, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
@@ -208,19 +196,14 @@ def test_wandb_stays_offline_unless_it_is_configured(
     mode: str | None, logged_in: bool, offline: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[str] = []
-    fake = SimpleNamespace(
-        login=lambda **options: logged_in,
-        Settings=lambda mode: mode,
-        setup=asked.append,
-    )
+    fake = SimpleNamespace(login=lambda **_: logged_in, Settings=lambda mode: mode, setup=asked.append)
     monkeypatch.setitem(sys.modules, "wandb", fake)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     if mode:
         monkeypatch.setenv("WANDB_MODE", mode)
-    wandb_logger = WandbLogger.__new__(WandbLogger)
     keep_wandb_offline([None, RunCSVLogger(tmp_path)])
     assert asked == []
-    keep_wandb_offline([RunCSVLogger(tmp_path), wandb_logger])
+    keep_wandb_offline([RunCSVLogger(tmp_path), WandbLogger.__new__(WandbLogger)])
     assert asked == ["offline"] * offline
 
 
@@ -239,60 +222,58 @@ def test_wandb_writes_the_promised_keys(tmp_path: Path) -> None:
             assert f"test/{level}/{name}".encode() in written.read_bytes()
 
 
-def test_no_command_shows_help(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("args", "code", "shown", "hidden"), [
+    ([], 2, ["recipes copy DEST", "fit", "validate", "test", "predict"], []),
+    (["fit", "--help"], 0, ["--cascade.patience", "nested_lightning.models.UNetEncoder"],
+     ["torch.nn.Bilinear", "--lr_scheduler"]),
+])  # fmt: skip
+def test_help_is_readable(
+    args: list[str], code: int, shown: list[str], hidden: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
-        run()
-    assert end.value.code == 2
-    shown = capsys.readouterr().out
-    assert "recipes copy DEST" in shown
-    assert all(name in shown for name in ("fit", "validate", "test", "predict"))
+        run(*args)
+    assert end.value.code == code
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) < 900
+    assert all(part in text for part in shown) and not any(part in text for part in hidden)
 
 
-def test_help_of_a_command_is_readable(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        run("fit", "--help")
-    assert end.value.code == 0
-    shown = capsys.readouterr().out
-    assert len(shown.splitlines()) < 900
-    assert "--cascade.patience" in shown
-    assert "nested_lightning.models.UNetEncoder" in shown
-    assert "torch.nn.Bilinear" not in shown
-    assert "--lr_scheduler" not in shown
+OURS, THEIRS = ("nested_lightning.cli.main:main", "nested-lightning"), ("sdk.cli:run", "lightning-sdk")
 
 
-@pytest.mark.parametrize(("started_as", "others", "warned"), [
-    ("/bin/lightning", [("nested_lightning.cli.main:main", "nested-lightning")], False),
-    ("/bin/lightning", [("nested_lightning.cli:main", "nested-lightning"), ("sdk.cli:run", "lightning-sdk")], True),
-    ("lightning.exe", [("sdk.cli:run", "lightning-sdk")], True),
-    ("/bin/nested-lightning", [("sdk.cli:run", "lightning-sdk")], False),
-    ("/src/nested_lightning/__main__.py", [("sdk.cli:run", "lightning-sdk")], False),
+@pytest.mark.parametrize(("started_as", "installed", "is_warned"), [
+    ("/bin/lightning", [OURS], False),
+    ("/bin/lightning", [OURS, THEIRS], True),
+    ("lightning.exe", [THEIRS], True),
+    ("/bin/nested-lightning", [THEIRS], False),
+    ("/src/nested_lightning/__main__.py", [THEIRS], False),
 ])  # fmt: skip
 def test_another_package_with_a_command_lightning(
-    started_as: str,
-    others: list[tuple[str, str]],
-    warned: bool,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    entries = [SimpleNamespace(value=value, dist=SimpleNamespace(name=name)) for value, name in others]
-    monkeypatch.setattr(program, "entry_points", lambda **selected: entries if selected["name"] == "lightning" else [])
+    started_as: str, installed: list[tuple[str, str]], is_warned: bool,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    entries = [SimpleNamespace(value=value, dist=SimpleNamespace(name=name)) for value, name in installed]
+    monkeypatch.setattr(cli, "entry_points", lambda **selected: entries if selected["name"] == "lightning" else [])
     monkeypatch.setattr(sys, "argv", [started_as, "recipes", "list"])
     cli.main()
-    told = capsys.readouterr().err
-    assert ("warning: the package lightning-sdk installs" in told and "use 'nested-lightning'" in told) == warned
-    assert len(told.splitlines()) == int(warned)
+    error = capsys.readouterr().err
+    assert (
+        "warning: the package lightning-sdk also installs" in error and "use 'nested-lightning'" in error
+    ) == is_warned
+    assert len(error.splitlines()) == int(is_warned)
 
 
 def test_a_run_prints_what_matters_and_no_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     logged = logging.StreamHandler(io.StringIO())
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).addHandler(logged)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    for logger in loggers:
+        logger.addHandler(logged)
     try:
         with warnings.catch_warnings(record=True) as warned:
             run("fit", *digits(tmp_path / "run"))
     finally:
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).removeHandler(logged)
+        for logger in loggers:
+            logger.removeHandler(logged)
     assert [str(warning.message) for warning in warned] == []
     summary, *calibrated = logged.stream.getvalue().splitlines()
     assert summary.startswith("Taxonomy(coarse 2 > middle 4 > fine 10), ")
@@ -308,38 +289,33 @@ def test_a_run_prints_what_matters_and_no_more(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize("args", [["fit"], ["fit", "--data.batch_size"], ["nothing"]])
 def test_quiet_ends_with_the_command(args: list[str]) -> None:
-    before = (
-        warnings.filters[:],
-        warnings.formatwarning,
-        logging.getLogger("lightning.fabric.utilities.seed").filters[:],
-    )
+    def state() -> tuple[Any, ...]:
+        filters = logging.getLogger("lightning.fabric.utilities.seed").filters
+        return warnings.filters[:], warnings.formatwarning, filters[:]
+
+    before = state()
     with pytest.raises(SystemExit):
         run(*args)
-    after = (warnings.filters[:], warnings.formatwarning, logging.getLogger("lightning.fabric.utilities.seed").filters)
-    assert before == after
+    assert state() == before
 
 
-def test_own_warnings_are_one_line() -> None:
+def test_own_warnings_are_one_line_with_options() -> None:
     with quietly():
-        ours = warnings.formatwarning(UserWarning("mind this"), UserWarning, cli.__file__, 3)
+        ours = warnings.formatwarning(UserWarning('use ckpt_path="last"'), UserWarning, cli.__file__, 3)
         others = warnings.formatwarning(UserWarning("mind that"), UserWarning, "/elsewhere/code.py", 3)
-    assert ours == "warning: mind this\n"
+    assert ours == "warning: use --ckpt_path last\n"
     assert others.startswith("/elsewhere/code.py:3: UserWarning: mind that")
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nested_lightning", "fit", *digits(tmp_path / "run"), "--cascade.patiense", "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr == (
-        "error: unknown option 'cascade.patiense'. Did you mean 'cascade.patience'? "
-        "All options: nested-lightning fit --help\n"
-    )
+    message = "unknown option 'cascade.patiense'. Did you mean 'cascade.patience'? All options: nested-lightning fit"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message} --help\n")
 
 
 @pytest.mark.slow
-def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "nested_lightning", "fit", "--config", "recipes/digits.yaml",
                "--trainer.default_root_dir", str(tmp_path / "run")]  # fmt: skip
     # In the background a shell lets its commands ignore Ctrl-C.
@@ -359,3 +335,37 @@ def test_ctrl_c_tells_how_to_go_on(tmp_path: Path) -> None:
     again = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert "stage 1/3 coarse | epoch 1 " not in again
     assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
+
+
+GLOO = "[pair.cc:545] Read error [127.0.0.1]:4: Connection reset by peer. This is typically caused by a remote worker"
+WRAPPED = ValueError("of a parser")
+WRAPPED.__cause__ = DataError("row 3")
+
+
+@pytest.mark.parametrize(("error", "is_distributed", "parts"), [
+    (RuntimeError(GLOO), True, (1, "Connection reset by peer)", "--ckpt_path last")),
+    (RuntimeError(GLOO), False, None),
+    (RuntimeError("shape mismatch"), True, None),
+    (ConnectionResetError("Connection reset by peer"), True, None),
+    (WRAPPED, False, (2, "row 3")),
+    (MemoryError(), False, (2, "data.batch_size")),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 TB"), False, (2, "data.batch_size")),
+])  # fmt: skip
+def test_messages_and_exit_codes(
+    error: Exception, is_distributed: bool, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: is_distributed)
+    failure = cli.explained(error)
+    assert (failure is None) == (parts is None)
+    if failure is not None:
+        assert failure[1] == parts[0] and all(part in failure[0] for part in parts[1:])
+
+
+@pytest.mark.parametrize("args", [["recipes", "list"], ["recipes", "cpoy"], ["report", "--ot"], ["dashboard", "-h"]])
+def test_commands_without_a_trainer_import_neither_torch_nor_lightning(args: list[str]) -> None:
+    code = (
+        "import sys\nfrom nested_lightning.cli.main import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"
+        "    print('heavy:', *{'torch', 'lightning'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "heavy:", done.stderr

@@ -1,4 +1,4 @@
-"""The files that come with the package: found by name, one's own first; listed and copied by a command."""
+"""The files that come with the package, found by name; the user's own come first."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.utils import resources
-from nested_lightning.utils.resources import recipes_command, resource, shipped
+from nested_lightning.utils.resources import resource, shipped
 
 
 @pytest.fixture(autouse=True)
@@ -50,38 +50,6 @@ def test_missing_file(path: str) -> None:
         assert "Did you mean 'taxonomies/digits.yaml'" in str(caught.value)
 
 
-def test_list_tells_every_file_and_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    recipes_command(["list"])
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(shipped())
-    (overlay,) = (line for line in lines if line.startswith("recipes/variants/no_skip.yaml"))
-    assert overlay.split(maxsplit=1)[1].startswith("Overlay: ")
-
-
-def test_copy_and_never_over_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    recipes_command(["copy", "mine"])
-    assert str(folder / "mine") in capsys.readouterr().out
-    copied = {path.relative_to(folder / "mine").as_posix(): path for path in (folder / "mine").rglob("*.yaml")}
-    assert {name: path.read_bytes() for name, path in copied.items()} == {
-        name: path.read_bytes() for name, path in shipped().items()
-    }
-    kept = copied.pop("recipes/mnist.yaml")
-    kept.write_text("changed")
-    for path in copied.values():
-        path.unlink()
-    with pytest.raises(ConfigurationError, match=r"mnist\.yaml exists.*choose another folder"):
-        recipes_command(["copy", "mine"])
-    assert [path for path in (folder / "mine").rglob("*.yaml")] == [kept]
-    assert kept.read_text() == "changed"
-
-
-@pytest.mark.parametrize("args", [[], ["copy"], ["copy", "--help"], ["list", "more"], ["cpoy", "here"]])
-def test_wrong_arguments(args: list[str], folder: Path) -> None:
-    with pytest.raises(ConfigurationError, match="'recipes list', or 'recipes copy DEST'"):
-        recipes_command(args)
-    assert not list(folder.iterdir())
-
-
 @pytest.mark.slow
 def test_a_wheel_has_them(folder: Path) -> None:
     pytest.importorskip("hatchling")
@@ -91,14 +59,9 @@ def test_a_wheel_has_them(folder: Path) -> None:
     (wheel,) = (folder / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
-    code = "import nested_lightning.utils.resources as r; print(r.__file__); r.recipes_command(['list'])"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={"PYTHONPATH": str(folder / "site")},
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    code = "import nested_lightning.cli.main as m; print(m.__file__); m.main(['recipes', 'list'])"
+    environment = {"PYTHONPATH": str(folder / "site")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
     place, *listed = done.stdout.splitlines()
     assert Path(place).is_relative_to(folder / "site")
     assert [line.split()[0] for line in listed] == list(shipped())

@@ -1,4 +1,4 @@
-"""The workspace: a section for each question, with a panel for each answer."""
+"""Build the workspace of W&B: sections of panels for levels, stages, calibration and distortions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from nested_lightning.callbacks.run_figures import level_name
 
 _STEP = "trainer/global_step"
 _SCHEME = wr.Config("scheme")
-"""What the callback ``WandbRun`` calls a way of training: nested, traditional or end to end."""
+"""Set by the callback ``WandbRun``: nested, traditional or end-to-end training."""
 
 
 def build_workspace(
@@ -27,18 +27,44 @@ def build_workspace(
         name: of the workspace.
     """
     finest = f"summary:test/{levels[-1]}/accuracy"
+    panels = {
+        "Nested, traditional, end to end": [
+            *(_bars(f"{level}: accuracy", [f"test/{level}/accuracy"]) for level in levels),
+            _bars("whole path: accuracy", ["test/path/accuracy"]),
+            wr.RunComparer(diff_only="split"),
+        ],
+        "Stages": [
+            _line("stage", ["cascade/stage"]),
+            _line("learning rate", ["cascade/learning_rate"], log_y=True),
+            _line("loss", ["train/loss", "val/loss"]),
+            _line("accuracy, validation samples", [f"val/{level}/accuracy" for level in levels]),
+            wr.WeavePanelSummaryTable(table_name="cascade/stages"),
+            _figures("losses and accuracies", "figures/timeline"),
+        ],
+        **{f"Level {level}": _level_panels(index, levels) for index, level in enumerate(levels)},
+        "Calibration, before and after": [
+            *(
+                _bars(f"{level}: calibration error", [f"{when}test/{level}/ece" for when in ("uncalibrated/", "")])
+                for level in levels
+            ),
+            _figures("before", "figures/uncalibrated/reliability"),
+            _figures("after", "figures/reliability"),
+            _figures("confidence and depth", "figures/confidence", "figures/risk_coverage", "figures/depth"),
+        ],
+        "Accuracy against distortion": [
+            *(_bars(f"{level}: accuracy", _under_distortions(level, distortions)) for level in levels),
+            _figures("curves", "figures/distortions"),
+        ],
+        "Samples and taxonomy": [
+            *(wr.WeavePanelSummaryTable(table_name=name) for name in ("samples/test", "taxonomy/classes")),
+            _figures("tree and samples", "taxonomy/tree", "figures/samples"),
+        ],
+    }
     return ws.Workspace(
         entity=entity,
         project=project,
         name=name,
-        sections=[
-            _compared(levels),
-            _stages(levels),
-            *(_level(index, level, index == len(levels) - 1) for index, level in enumerate(levels)),
-            _calibration(levels),
-            _distorted(levels, distortions),
-            _seen(),
-        ],
+        sections=[ws.Section(title, of_it, is_open=i < 2) for i, (title, of_it) in enumerate(panels.items())],
         settings=ws.WorkspaceSettings(x_axis=_STEP),
         runset_settings=ws.RunsetSettings(
             order=[expr.Ordering(expr.Metric("CreatedTimestamp"), ascending=False)],
@@ -53,60 +79,24 @@ def specification(workspace: ws.Workspace) -> dict[str, Any]:
     return content
 
 
-def _compared(levels: Sequence[str]) -> ws.Section:
-    bars = [_bars(f"{level}: accuracy", [f"test/{level}/accuracy"]) for level in levels]
-    path = _bars("whole path: accuracy", ["test/path/accuracy"])
-    return ws.Section("Nested, traditional, end to end", [*bars, path, wr.RunComparer(diff_only="split")], is_open=True)
-
-
-def _stages(levels: Sequence[str]) -> ws.Section:
-    panels: list[Any] = [
-        _line("stage", ["cascade/stage"]),
-        _line("learning rate", ["cascade/learning_rate"], log_y=True),
-        _line("loss", ["train/loss", "val/loss"]),
-        _line("accuracy, validation rows", [f"val/{level}/accuracy" for level in levels]),
-        _table("cascade/stages"),
-        _pictures("losses and accuracies", ["figures/timeline"]),
+def _level_panels(index: int, levels: Sequence[str]) -> list[Any]:
+    level, name = levels[index], level_name(index, levels[index])
+    stage = "uncalibrated" if index == len(levels) - 1 else f"stage-{name}"
+    return [
+        *(_line(metric, [f"val/{level}/{metric}"]) for metric in ("accuracy", "confidence", "ece")),
+        _figures("confusion", f"figures/confusion-{name}"),
+        _figures("at the end of its stage", f"figures/{stage}/reliability", f"figures/{stage}/confusion-{name}"),
     ]
-    return ws.Section("Stages", panels, is_open=True)
 
 
-def _level(index: int, level: str, is_last: bool) -> ws.Section:
-    name = level_name(index, level)
-    lines = [_line(figure, [f"val/{level}/{figure}"]) for figure in ("accuracy", "confidence", "ece")]
-    within = "uncalibrated" if is_last else f"stage-{name}"
-    ended = [f"figures/{within}/{figure}" for figure in ("reliability", f"confusion-{name}")]
-    pictures = [_pictures("confusion", [f"figures/confusion-{name}"]), _pictures("as its stage ended", ended)]
-    return ws.Section(f"Level {level}", [*lines, *pictures])
+def _under_distortions(level: str, distortions: Sequence[str]) -> list[str]:
+    return [f"test/{condition}{level}/accuracy" for condition in ("", *(f"{name}/" for name in distortions))]
 
 
-def _calibration(levels: Sequence[str]) -> ws.Section:
-    keys = [(level, [f"uncalibrated/test/{level}/ece", f"test/{level}/ece"]) for level in levels]
-    bars = [_bars(f"{level}: calibration error", of_level) for level, of_level in keys]
-    pictures = [_pictures("before", ["figures/uncalibrated/reliability"]), _pictures("after", ["figures/reliability"])]
-    more = _pictures("confidence and depth", ["figures/confidence", "figures/risk_coverage", "figures/depth"])
-    return ws.Section("Calibration, before and after", [*bars, *pictures, more])
-
-
-def _distorted(levels: Sequence[str], distortions: Sequence[str]) -> ws.Section:
-    bars = [
-        _bars(f"{level}: accuracy", [f"test/{part}{level}/accuracy" for part in ("", *(f"{d}/" for d in distortions))])
-        for level in levels
-    ]
-    return ws.Section("Accuracy against distortion", [*bars, _pictures("curves", ["figures/distortions"])])
-
-
-def _seen() -> ws.Section:
-    tables = [_table("samples/test"), _table("taxonomy/classes")]
-    return ws.Section(
-        "Samples and taxonomy", [*tables, _pictures("tree and samples", ["taxonomy/tree", "figures/samples"])]
-    )
-
-
-def _bars(title: str, metrics: list[str]) -> wr.BarPlot:
+def _bars(title: str, metrics: list[Any]) -> wr.BarPlot:
     return wr.BarPlot(
         title=title,
-        metrics=[*metrics],
+        metrics=metrics,
         range_x=(0, None),
         groupby=_SCHEME,
         groupby_aggfunc="mean",
@@ -114,13 +104,9 @@ def _bars(title: str, metrics: list[str]) -> wr.BarPlot:
     )
 
 
-def _line(title: str, metrics: list[str], **options: Any) -> wr.LinePlot:
-    return wr.LinePlot(title=title, x=_STEP, y=[*metrics], title_x="optimizer step", **options)
+def _line(title: str, metrics: list[Any], **options: Any) -> wr.LinePlot:
+    return wr.LinePlot(title=title, x=_STEP, y=metrics, title_x="optimizer step", **options)
 
 
-def _pictures(title: str, keys: list[str]) -> wr.MediaBrowser:
-    return wr.MediaBrowser(title=title, media_keys=keys, num_columns=1)
-
-
-def _table(key: str) -> wr.WeavePanelSummaryTable:
-    return wr.WeavePanelSummaryTable(table_name=key)
+def _figures(title: str, *keys: str) -> wr.MediaBrowser:
+    return wr.MediaBrowser(title=title, media_keys=[*keys], num_columns=1)

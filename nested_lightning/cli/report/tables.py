@@ -1,13 +1,13 @@
-"""The tables of the report, as texts with the values that they are sorted by."""
+"""Build the tables of the report."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from nested_lightning.cli.report.run import Run
+from nested_lightning.cli.report.runs import Run
 
 
 class Cell(NamedTuple):
-    """What is shown, and the number that it is sorted by; None: sorted as text."""
+    """A text, and the number that it is sorted by; None: sorted as text."""
 
     text: str
     value: float | None = None
@@ -20,73 +20,61 @@ class Table(NamedTuple):
     rows: list[list[Cell]]
 
 
-_LEVEL = ("accuracy", "confidence", "ece", "aurc")
-_PATH = ("accuracy", "inconsistency", "precision", "recall", "f1", "aurc")
-_HEADINGS = {"ece": "ECE", "aurc": "AURC", "f1": "F1"}
+_LEVEL = {"accuracy": "accuracy", "confidence": "confidence", "ece": "ECE", "aurc": "AURC"}
+_PATH = {"accuracy": "accuracy", "inconsistency": "inconsistency", "precision": "precision", "recall": "recall",
+         "f1": "F1", "aurc": "AURC"}  # fmt: skip
 
 
 def level_table(runs: Sequence[Run]) -> Table:
     """Return the metrics of every level of every run in percent, before and after calibration."""
-    headings = ["run", "level", "classes"]
-    for name in _LEVEL:
-        title = _HEADINGS.get(name, name)
-        headings += [f"{title}, %", f"{title} before calibration, %"]
+    titles = [f"{title}{when}, %" for title in _LEVEL.values() for when in ("", " before calibration")]
     rows = []
     for run in runs:
-        summary = run.summary
-        for level, classes in zip(summary["levels"], summary["classes"], strict=True):
-            cells = [Cell(run.name), Cell(level), Cell(str(classes), classes)]
-            for name in _LEVEL:
-                cells += [percent(summary[when].get(f"{level}/{name}")) for when in ("after", "before")]
-            rows.append(cells)
-    return Table(headings, rows)
+        for level, classes in zip(run.summary["levels"], run.summary["classes"], strict=True):
+            keys = [(when, f"{level}/{name}") for name in _LEVEL for when in ("after", "before")]
+            values = [percent(run.summary[when].get(key)) for when, key in keys]
+            rows.append([Cell(run.name), Cell(level), Cell(str(classes), classes), *values])
+    return Table(["run", "level", "classes", *titles], rows)
 
 
 def run_table(runs: Sequence[Run]) -> Table:
-    """Return the metrics of whole paths, and what a run has taken."""
-    headings = ["run", "measured on", *(f"{_HEADINGS.get(name, name)}, %" for name in _PATH), "tree distance"]
-    headings += ["epochs", "minutes", "parameters", "seed"]
+    """Return the metrics of whole paths, and the cost of each run."""
+    headings = ["run", "measured on", *(f"{title}, %" for title in _PATH.values()), "tree distance"]
     rows = []
     for run in runs:
         summary, before, after = run.summary, run.summary["before"], run.summary["after"]
-        measured = f"{summary['rows']:,} {'test' if summary['split'] == 'test' else 'validation'} rows"
         distance, minutes = after.get("path/tree_distance"), summary["seconds"] / 60
         stages = [epoch["stage"] for epoch in summary["epochs"]]
         epochs = " + ".join(f"{stages.count(stage)} {stage}" for stage in dict.fromkeys(stages))
-        rows.append(
-            [
-                Cell(run.name),
-                Cell(measured, summary["rows"]),
-                *(_both(after.get(f"path/{name}"), before.get(f"path/{name}")) for name in _PATH),
-                Cell("–" if distance is None else f"{distance:.2f}", distance),
-                Cell(epochs, len(stages)),
-                Cell(f"{minutes:.1f}", minutes),
-                Cell(f"{summary['parameters']:,}", summary["parameters"]),
-                Cell(str(summary["seed"]), summary["seed"]),
-            ]
-        )
-    return Table(headings, rows)
+        split = "test" if summary["split"] == "test" else "validation"
+        row = [Cell(run.name), Cell(f"{summary['rows']:,} {split} samples", summary["rows"])]
+        for key in (f"path/{name}" for name in _PATH):
+            text, value = percent(after.get(key))
+            row.append(Cell(f"{text} ({100 * before[key]:.2f})" if before.get(key) is not None else text, value))
+        row.append(Cell("–" if distance is None else f"{distance:.2f}", distance))
+        row += [Cell(epochs, len(stages)), Cell(f"{minutes:.1f}", minutes)]
+        row += [Cell(f"{summary['parameters']:,}", summary["parameters"]), Cell(str(summary["seed"]), summary["seed"])]
+        rows.append(row)
+    return Table([*headings, "epochs", "minutes", "parameters", "seed"], rows)
 
 
 def distortion_table(runs: Sequence[Run]) -> Table:
-    """Return accuracy and confidence of every level under every distortion; no rows where nothing was measured."""
+    """Return the metrics of every level under every distortion; no rows if none were measured."""
     rows = []
     for run in runs:
         for test in run.tests:
             strength = test["strength"]
             shown = Cell(test["name"], None), Cell("–" if strength is None else f"{strength:g}", strength)
             for level in run.summary["levels"]:
-                figures = (percent(test["metrics"].get(f"{level}/{name}")) for name in _LEVEL)
-                rows.append([Cell(run.name), *shown, Cell(level), *figures])
-    headings = ["run", "distortion", "strength", "level", *(f"{_HEADINGS.get(name, name)}, %" for name in _LEVEL)]
-    return Table(headings, rows)
+                values = (percent(test["metrics"].get(f"{level}/{name}")) for name in _LEVEL)
+                rows.append([Cell(run.name), *shown, Cell(level), *values])
+    return Table(["run", "distortion", "strength", "level", *(f"{title}, %" for title in _LEVEL.values())], rows)
 
 
 def differences(runs: Sequence[Run], of: str) -> Table:
-    """Return what ``settings`` or ``versions`` differ in, a column per run; of a single run, all.
+    """Return the ``settings`` or ``versions`` that differ, a column per run; of a single run, all.
 
-    The folder of the run is left out. A run of which there is nothing of the kind, as of the settings of one made in
-    Python, counts as having none.
+    The folder of the run is left out. Runs made in Python have no settings.
     """
     values: list[dict[str, Any]] = [run.settings if of == "settings" else run.summary[of] for run in runs]
     keys = dict.fromkeys(key for of_run in values for key in of_run if key != "trainer.default_root_dir")
@@ -95,11 +83,6 @@ def differences(runs: Sequence[Run], of: str) -> Table:
     return Table([of.removesuffix("s"), *(run.name for run in runs)], rows)
 
 
-def _both(after: float | None, before: float | None) -> Cell:
-    text, value = percent(after)
-    return Cell(text if before is None else f"{text} ({100 * before:.2f})", value)
-
-
 def percent(share: float | None) -> Cell:
-    """Return a share in percent; nothing is known of None."""
+    """Return a share in percent; None is unknown."""
     return Cell("–") if share is None else Cell(f"{100 * share:.2f}", share)

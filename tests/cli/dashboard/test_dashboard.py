@@ -1,4 +1,4 @@
-"""The workspace is built without a network, for the levels of whatever tells them; mistakes are one message."""
+"""The workspace, built without a network from a recipe, a taxonomy or a run; mistakes are one message."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ from helpers.commands import refused, run
 from helpers.toy import TAXONOMY, loader, toy_module, toy_trainer
 
 from nested_lightning.callbacks import RunCheckpoint
-from nested_lightning.cli.dashboard import command
+from nested_lightning.cli import dashboard
 from nested_lightning.loggers import wandb as loggers
 
 pytest.importorskip("wandb_workspaces")
@@ -43,36 +43,22 @@ def metrics(found: list[dict[str, Any]], kind: str) -> list[list[str]]:
     return [panel["config"]["metrics"] for panel in found if panel["viewType"] == kind]
 
 
-def test_sections_for_what_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_sections_and_their_metrics(capsys: pytest.CaptureFixture[str]) -> None:
     specification = printed(capsys, "--config", "recipes/mnist.yaml", "--name", "digits")
-    assert (specification["entity"], specification["project"], specification["displayName"]) == (
-        "me",
-        "birds",
-        "digits",
-    )
+    assert [specification[key] for key in ("entity", "project", "displayName")] == ["me", "birds", "digits"]
     found = panels(specification)
-    levels = ("coarse", "middle", "fine")
-    assert list(found) == [
-        "Nested, traditional, end to end",
-        "Stages",
-        *(f"Level {level}" for level in levels),
-        "Calibration, before and after",
-        "Accuracy against distortion",
-        "Samples and taxonomy",
-    ]
-    assert metrics(found["Nested, traditional, end to end"], "Bar Chart") == [
-        *([f"test/{level}/accuracy"] for level in levels),
-        ["test/path/accuracy"],
-    ]
-    assert metrics(found["Stages"], "Run History Line Plot")[:2] == [["cascade/stage"], ["cascade/learning_rate"]]
-    assert metrics(found["Calibration, before and after"], "Bar Chart")[2] == [
-        "uncalibrated/test/fine/ece",
-        "test/fine/ece",
-    ]
-    (coarse, *_) = metrics(found["Accuracy against distortion"], "Bar Chart")
-    assert coarse == ["test/coarse/accuracy", *(f"test/distortion_{i}/coarse/accuracy" for i in range(1, 5))]
-    for panel in found["Nested, traditional, end to end"][:-1]:
-        assert panel["config"]["groupBy"] == "scheme.value"
+    compared, stages, coarse, middle, fine, calibration, distortion, samples = found
+    assert (compared, stages) == ("Nested, traditional, end to end", "Stages")
+    assert (coarse, middle, fine) == ("Level coarse", "Level middle", "Level fine")
+    assert (calibration, distortion) == ("Calibration, before and after", "Accuracy against distortion")
+    assert samples == "Samples and taxonomy"
+    paths = [[f"test/{name}/accuracy"] for name in ("coarse", "middle", "fine", "path")]
+    assert metrics(found[compared], "Bar Chart") == paths
+    assert metrics(found[stages], "Run History Line Plot")[:2] == [["cascade/stage"], ["cascade/learning_rate"]]
+    assert metrics(found[calibration], "Bar Chart")[2] == ["uncalibrated/test/fine/ece", "test/fine/ece"]
+    conditions = ["test", *(f"test/distortion_{i}" for i in range(1, 5))]
+    assert metrics(found[distortion], "Bar Chart")[0] == [f"{condition}/coarse/accuracy" for condition in conditions]
+    assert {panel["config"]["groupBy"] for panel in found[compared][:-1]} == {"scheme.value"}
 
 
 def test_levels_of_a_taxonomy_of_columns_and_of_a_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -92,36 +78,31 @@ def test_other_distortions(capsys: pytest.CaptureFixture[str]) -> None:
     assert "test/blur/fine/accuracy" in metrics(found["Accuracy against distortion"], "Bar Chart")[2]
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ([], "one of the arguments --config --run is required"),
-        (["--config", "recipes/minst.yaml"], "Did you mean 'recipes/mnist.yaml'"),
-        (["--config", "recipes/loggers/wandb.yaml"], "does not tell the levels"),
-        (["--run", "nowhere"], "nowhere is no folder of a run"),
-        (["--config", "recipes/mnist.yaml", "--distortions", "recipes/mnist.yaml"], "has no data.distortions"),
-        (["--config", "recipes/mnist.yaml", "--dry_run"], "Did you mean '--dry-run'"),
-        (["--config", "recipes/mnist.yaml"], "run 'wandb login' once"),
-    ],
-)
+@pytest.mark.parametrize(("options", "part"), [
+    ([], "give the levels by one of --config RECIPE and --run RUN"),
+    (["--config", "recipes/minst.yaml"], "Did you mean 'recipes/mnist.yaml'"),
+    (["--config", "recipes/loggers/wandb.yaml"], "does not give the levels"),
+    (["--run", "nowhere"], "nowhere is not the folder of a run"),
+    (["--config", "recipes/mnist.yaml", "--distortions", "recipes/mnist.yaml"], "has no data.distortions"),
+    (["--config", "recipes/mnist.yaml", "--dry"], "Did you mean '--dry_run' or '--dry-run'"),
+    (["--config", "recipes/mnist.yaml"], "run 'wandb login' once"),
+])  # fmt: skip
 def test_mistakes(
-    options: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    options: list[str], part: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loggers, "wandb_account", lambda: False)
-    assert told in refused(capsys, *WHERE, *options)
+    assert part in refused(capsys, *WHERE, *options)
 
 
 def test_the_extra_is_named_where_it_is_missing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
     message = refused(capsys, *WHERE, "--config", "recipes/mnist.yaml", "--dry-run")
     assert "pip install 'nested-lightning[dashboards]'" in message
 
 
-def test_it_is_saved_or_the_refusal_is_told(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_saving_and_its_refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from wandb_workspaces.workspaces import Workspace
 
     monkeypatch.setattr(loggers, "wandb_account", lambda: True)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from nested_lightning import NestedLightningModule, Taxonomy
 from nested_lightning.callbacks import CascadeTraining, Figures, RejectionFineTuning, TemperatureScaling
-from nested_lightning.cli.report.run import read_runs
+from nested_lightning.cli.report.runs import read_runs
 from nested_lightning.cli.report.tables import differences, level_table, run_table
 
 SCRIPT = "<script>alert('label')</script>"
@@ -82,7 +82,7 @@ def test_tables_have_the_figures_of_the_runs(runs):
             assert cell == (f"{100 * value:.2f}", value)
     paths = dict(zip(run_table(read).headings, run_table(read).rows[1], strict=True))
     assert paths["epochs"].text == f"2 {HOSTILE.levels[0]} + 2 {HOSTILE.levels[1]}"
-    assert paths["measured on"].text == "64 validation rows"
+    assert paths["measured on"].text == "64 validation samples"
     after, before = (100 * summary[when]["path/f1"] for when in ("after", "before"))
     assert paths["F1, %"].text == f"{after:.2f} ({before:.2f})"
 
@@ -120,9 +120,9 @@ def test_what_it_refuses(capsys, tmp_path, runs):
     (tmp_path / "summary.json").write_text("[")
     assert "summary.json cannot be read (JSONDecodeError)" in refused(capsys, "report", tmp_path)
     (tmp_path / "summary.json").write_text("{}")
-    assert "is not what fit writes" in refused(capsys, "report", tmp_path)
+    assert "was not written by fit" in refused(capsys, "report", tmp_path)
     (tmp_path / "notes.html").write_text("mine")
-    assert "is no report" in refused(capsys, "report", second, "--out", tmp_path / "notes.html")
+    assert "is not a report" in refused(capsys, "report", second, "--out", tmp_path / "notes.html")
     assert (tmp_path / "notes.html").read_text() == "mine"
     assert "is a folder" in refused(capsys, "report", second, "--out", tmp_path)
     assert "cannot be written" in refused(capsys, "report", second, "--out", tmp_path / "notes.html" / "new")
