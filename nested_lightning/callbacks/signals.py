@@ -76,7 +76,10 @@ class EndRequests:
     @classmethod
     def any_received(cls, trainer: L.Trainer) -> bool:
         """Return whether any process was asked to end; every process has to call it at the same place."""
-        return trainer.strategy.reduce_boolean_decision(EndRequests._received, all=False)
+        received = (
+            EndRequests._received or trainer.received_sigterm
+        )  # by Lightning's handler, where nobody listens here
+        return trainer.strategy.reduce_boolean_decision(received, all=False)
 
     @classmethod
     def follow(cls, trainer: L.Trainer) -> None:

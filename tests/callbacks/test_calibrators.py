@@ -201,6 +201,15 @@ def test_sigterm_ends_calibration_at_its_next_step_and_resuming_repeats_it(tmp_p
     assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
 
 
+def test_sigterm_ends_calibration_without_checkpoints_too(tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGTERM)
+    asking, temperature = AskToEnd(2, monkeypatch), TemperatureScaling()
+    with pytest.raises(SIGTERMException):
+        fit(tmp_path, temperature, asking)
+    signal.signal(signal.SIGTERM, handler)
+    assert len(asking.steps) == 2 and not temperature.done
+
+
 def test_temperature_changes_confidence_and_no_decision(tmp_path):
     module, _, _ = fit(tmp_path, TemperatureScaling("nll"), max_epochs=10)
     x, _ = rows(50, seed=6)
