@@ -76,9 +76,8 @@ class EndRequests:
     @classmethod
     def any_received(cls, trainer: L.Trainer) -> bool:
         """Return whether any process was asked to end; every process has to call it at the same place."""
-        received = (
-            EndRequests._received or trainer.received_sigterm
-        )  # by Lightning's handler, where nobody listens here
+        # Without a listener here, Lightning's own handler receives it.
+        received = EndRequests._received or trainer.received_sigterm
         return trainer.strategy.reduce_boolean_decision(received, all=False)
 
     @classmethod

@@ -235,7 +235,7 @@ def test_refuses_the_rejection_column(rule):
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_refuses_another_number_of_levels(n):
-    with pytest.raises(ConfigurationError, match=rf"1 to 2 levels \(coarse, fine\); got {n}"):
+    with pytest.raises(ConfigurationError, match=rf"1 to 2 levels \(coarse, fine\), got {n}"):
         COMBINATIONS["nested"]([torch.zeros(1, 2)] * n, TAXONOMY)
 
 
