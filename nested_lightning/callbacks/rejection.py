@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.callbacks.evaluation import run_network, tracked
+from nested_lightning.callbacks.evaluation import interruptible, run_network
 from nested_lightning.errors import CalibrationError
 from nested_lightning.functional.calibration import rejection_count, sample_rejection
 from nested_lightning.metrics.evaluation import Outputs
@@ -75,7 +75,8 @@ class RejectionFineTuning(Calibrator):
                     "cannot be trained: add labelled samples, or remove RejectionFineTuning"
                 )
             generator = torch.Generator().manual_seed(run_seed() * 1000 + i)
-            progress = partial(tracked, trainer, description=f"rejection, {module.taxonomy.levels[i]}", total=steps)
+            name = f"rejection, {module.taxonomy.levels[i]}"
+            progress = partial(interruptible, trainer, description=name, total=steps)
             self._fine_tune(head, train.embeddings[i][known], train.target[known, i], steps, generator, progress)
 
     def _fine_tune(
