@@ -57,8 +57,8 @@ class CascadeTraining(Callback):
         plateau_factor: factor of the learning rate on a plateau.
 
     Raises:
-        ConfigurationError: values that do not fit the levels; no validation data; a strategy that splits weights; on
-            resuming, other stages.
+        ConfigurationError: values that do not fit the levels; no validation data; options or callbacks of the trainer
+            that cannot work beside it; on resuming, other stages.
     """
 
     _SAVED = ("index", "epoch", "epochs_in_all", "best", "bad_epochs", "best_state", "finished")
