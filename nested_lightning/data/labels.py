@@ -87,7 +87,7 @@ class LabelledSource:
 
     Args:
         source: see :func:`~nested_lightning.data.sources.open_source`.
-        taxonomy: see :func:`load_taxonomy`; None: built from the label columns.
+        taxonomy: see :func:`load_taxonomy`; None: built from the label columns, or from the folders of images.
         label_columns: one leaf column (a name), or one column per level, coarse to fine (a list). None: the
             columns named as the taxonomy's levels, or else ``"label"``.
         levels: level names; they must be the taxonomy's, where one is given.
@@ -135,7 +135,7 @@ class LabelledSource:
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The tree of labels; the label columns of all splits are read only if it is not given."""
+        """The tree of labels; the labels of all splits are read only if it is not given."""
         if self._taxonomy is None and self.labelled_by_folders:
             return self._tree_of_folders()
         if self._taxonomy is None:

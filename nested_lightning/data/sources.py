@@ -115,6 +115,12 @@ def open_source(source: Any) -> dict[str, Split]:
     opened = {
         name: Split(tuple(t for t in tables if t.split == name)) for name in dict.fromkeys(t.split for t in tables)
     }
+    for table in tables:
+        if table.rows.format["type"] == "custom":
+            raise DataError(
+                f"{table.where()} has a transform of its own (with_transform or set_transform), which would not be "
+                "applied: give it as data.transform or data.augmentation, or apply it once with map"
+            )
     for split in opened.values():
         if not len(split):
             raise DataError(f"{split.where()} has no rows")
