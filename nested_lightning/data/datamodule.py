@@ -279,7 +279,7 @@ class HierarchicalDataModule(L.LightningDataModule):
             split, rows, targets = self._select(part)
             augmentation = self._augmentation if part == "train" else None
             self._rows[part] = TensorRows(self._inputs.read(split, rows), targets, self._transform, augmentation)
-            self._rows[part].text = self._inputs.text(split, rows)
+            self._rows[part].text, self._rows[part].origin = self._inputs.origin(split, rows)
         return self._rows[part]
 
     def _stage(self) -> Stage:

@@ -18,7 +18,7 @@ from nested_lightning.data.splits import (
     refuse_hidden_splits,
     table_split,
 )
-from nested_lightning.errors import DataError, TaxonomyError
+from nested_lightning.errors import DataError, TaxonomyError, examples
 from nested_lightning.taxonomy import Path as Node
 from nested_lightning.taxonomy import Taxonomy
 
@@ -181,7 +181,7 @@ def _read_listed(folder: Path, images: Sequence[Parts], metadata: Sequence[Parts
             here = [row for row, image in enumerate(named) if splits[image] == split]
             paths = _paths(folder, [named[row] for row in here])
             found.append(FolderRows(split or "train", _with_images(rows.select(here), paths), paths))
-    listed = ", ".join("/".join(parts) for parts in metadata[:3])
+    listed = examples(map("/".join, metadata))
     _warn(folder, sorted(unlisted), f"of {len(wanted)} images, which are not listed in {listed}")
     return found
 
@@ -242,8 +242,7 @@ def _warn_of_other_files(folder: Path, files: Iterable[Parts], kind: str, n_all:
 
 def _warn(folder: Path, files: Sequence[Parts], what: str) -> None:
     if files:
-        examples = ", ".join("/".join(parts) for parts in files[:3]) + ", ..." * (len(files) > 3)
-        rank_zero_warn(f"{folder}: left out {len(files)} {what}: {examples}")
+        rank_zero_warn(f"{folder}: left out {len(files)} {what}: {examples(map('/'.join, files))}")
 
 
 def _paths(folder: Path, files: Iterable[Parts]) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nested_lightning.data.folders import find_class, leaf_paths
 from nested_lightning.data.sources import Split, Table, open_source
-from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
+from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError, examples
 from nested_lightning.taxonomy import Path, Taxonomy, build
 from nested_lightning.utils.resources import resource
 
@@ -257,5 +257,5 @@ def _warn_of_other_folders(taxonomy: Taxonomy, labels: set[str], where: str) -> 
             if label != node[-1] and not set(label.split("/")) <= set(node):
                 found.append(f"{label!r} as {'/'.join(node)!r}")
     if found:
-        shown = ", ".join(found[:3]) + ", ..." * (len(found) > 3)
-        rank_zero_warn(f"{where}: {len(found)} folder paths are matched by the name of the last folder: {shown}")
+        many = f"{len(found)} folder paths are matched by the name of the last folder"
+        rank_zero_warn(f"{where}: {many}: {examples(found)}")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nested_lightning.data.folders import FolderRows, read_folder
 from nested_lightning.data.splits import SPLITS, canonical_names
-from nested_lightning.errors import DataError, suggestion
+from nested_lightning.errors import DataError, examples, suggestion
 from nested_lightning.taxonomy.build import rows_in_words
 
 if TYPE_CHECKING:
@@ -48,9 +48,15 @@ class Table:
     folder_labels: bool = False
 
     def where(self, rows: Iterable[int] | None = None) -> str:
-        """Return the place of some rows in words, for messages."""
+        """Return the place of some rows in words, for messages, with the files of images."""
         place = f"split {self.split!r} of {self.source}"
-        return place if rows is None else f"{rows_in_words(rows)} of {place}"
+        if rows is None:
+            return place
+        numbers = list(rows)
+        files = self.files if len(self.files) == len(self.rows) and self.files != [self.source] else ()
+        return f"{rows_in_words(numbers)} of {place}" + (
+            f" ({examples(files[row] for row in numbers)})" if files else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -143,8 +149,8 @@ def _warn_of_shared_files(splits: Mapping[str, Split]) -> None:
             if first[0] != name:
                 shared.setdefault((first[0], name), []).append(file)
     for (first_name, name), files in shared.items():
-        examples = ", ".join(sorted(files)[:3]) + ", ..." * (len(files) > 3)
-        rank_zero_warn(f"the splits {first_name!r} and {name!r} share {len(files)} files: {examples}")
+        shown = examples(sorted(files))
+        rank_zero_warn(f"the splits {first_name!r} and {name!r} share {len(files)} files: {shown}")
 
 
 def _say_if_one_class(tables: Sequence[Table]) -> None:

@@ -103,7 +103,8 @@ def test_folders_of_images(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bird: 3 rows, 1 of them known no further" in capsys.readouterr().out
     write_image(Path("photos", "train", "fish", "owl", "1.png"))
     code, lines = checked(capsys, "photos", "--taxonomy", "animals.yaml")
-    assert code == 1 and "row 3 of split 'train' of photos, column 'label': folder 'fish/owl'" in lines[0]
+    assert code == 1 and "row 3 of split 'train' of photos (photos/train/fish/owl/1.png), column 'label'" in lines[0]
+    assert "folder 'fish/owl'" in lines[0]
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
