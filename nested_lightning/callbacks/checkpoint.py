@@ -97,12 +97,12 @@ class RunCheckpoint(ModelCheckpoint):
             self._save(trainer, "last.ckpt")
         if ends:
             raise SIGTERMException
-        self._interruption.follow()
+        self._interruption.raise_held()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._save(trainer, "last.ckpt")
         self._interruption.stop()  # after the last epoch, in calibration, there is nothing to wait for
-        self._interruption.follow()
+        self._interruption.raise_held()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Do not save: during validation the stage and the batch counters may disagree."""

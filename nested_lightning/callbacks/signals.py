@@ -37,7 +37,7 @@ class Interruption:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self._listening = False
 
-    def follow(self) -> None:
+    def raise_held(self) -> None:
         """Raise the KeyboardInterrupt that is held back, if any."""
         if self.requested:
             raise KeyboardInterrupt

@@ -162,8 +162,8 @@ def check_levels(levels: Sequence[Tensor], taxonomy: Taxonomy) -> None:
     """Raise ConfigurationError unless every given level has one column per class of the taxonomy."""
     if not 1 <= len(levels) <= taxonomy.n_levels:
         raise ConfigurationError(
-            f"combining needs log-probabilities of 1 to {taxonomy.n_levels} levels "
-            f"({', '.join(taxonomy.levels)}); got {len(levels)}"
+            f"expected log-probabilities for 1 to {taxonomy.n_levels} levels ({', '.join(taxonomy.levels)}), got "
+            f"{len(levels)} tensors: pass one tensor [B, classes] per level, coarse to fine"
         )
     for name, size, log_p in zip(taxonomy.levels, taxonomy.sizes, levels, strict=False):
         if log_p.ndim != 2 or log_p.shape[1] != size:

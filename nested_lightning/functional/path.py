@@ -32,7 +32,7 @@ def consistent_path(
         ConfigurationError: a threshold outside [0, 1], or levels that do not fit the taxonomy.
     """
     if not 0 <= threshold <= 1:
-        raise ConfigurationError(f"the threshold of a path is a probability between 0 and 1; got {threshold}")
+        raise ConfigurationError(f"the path threshold must be between 0 and 1, got {threshold}")
     nodes, log_confidences = _uncut_path(log_probabilities, taxonomy)
     confidence = log_confidences.exp()
     kept = (confidence >= threshold).cumprod(dim=1).bool()
