@@ -196,7 +196,8 @@ class LabelledSource:
             if not set(columns) & set(table.rows.column_names):
                 raise DataError(
                     f"{table.where()} has no label column: neither {', '.join(map(repr, columns))} nor "
-                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}. Set "
+                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}"
+                    f"{' (the images are not in folders of classes)' * (table.rows.column_names == ['image'])}. Set "
                     f"{self._argument} to the leaf column, or to a list of one column for each level, and give all "
                     "sources of a split labels of one kind"
                 )

@@ -144,6 +144,8 @@ def _warn_of_shared_files(splits: Mapping[str, Split]) -> None:
     shared: dict[tuple[str, str], list[str]] = {}
     for name, split in splits.items() if len(splits) > 1 else ():
         for file in {file for table in split.tables for file in table.files}:
+            if not os.path.exists(file):  # a broken link: reading its row raises an error that names it
+                continue
             status = os.stat(file)
             first = seen.setdefault((status.st_dev, status.st_ino), (name, file))
             if first[0] != name:
