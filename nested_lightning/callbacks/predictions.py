@@ -26,7 +26,7 @@ class PredictionWriter(BasePredictionWriter):
     ``depth`` (the number of levels in the path).
 
     Then follows what names the sample, if the data are a
-    :class:`~nested_lightning.data.datamodule.HierarchicalDataModule`: ``source`` (if there are several), ``row`` (its
+    :class:`~nested_lightning.data.datamodule.HierarchicalDataModule`: ``source``, ``row`` (its
     number in the source, from 0), ``file`` (of images that have one), and the columns to copy. A column whose name is
     taken gets the prefix ``input_``.
 

@@ -28,16 +28,16 @@ class Origin:
     input_column: str
 
     def columns(self, n: int) -> "dict[str, pa.Array | list[Any]]":
-        """Return ``source`` if there are several, ``row`` and, for images with names, ``file`` of the first ``n`` rows.
+        """Return ``source``, ``row`` and, for images with names, ``file`` of the first ``n`` rows.
 
         Rows are numbered from 0 in each source, as in messages.
         """
         chunks = list(self.split.chunks(self.rows[:n]))
         files = [file for table, rows in chunks for file in _files(table, self.input_column, rows)]
-        found: dict[str, pa.Array | list[Any]] = {}
-        if len(self.split.tables) > 1:
-            found["source"] = [table.source for table, rows in chunks for _ in rows]
-        found["row"] = [row for _, rows in chunks for row in rows]
+        found: dict[str, pa.Array | list[Any]] = {
+            "source": [table.source for table, rows in chunks for _ in rows],
+            "row": [row for _, rows in chunks for row in rows],
+        }
         if any(file is not None for file in files):
             found["file"] = files
         return found

@@ -118,8 +118,9 @@ def test_predict_needs_the_checkpoint_and_the_rows(run, server, tmp_path):
     assert code == 0, log.read_text()
     assert f"700 predictions written to {tmp_path / 'predictions.parquet'}" in log.read_text()
     table = pq.read_table(tmp_path / "predictions.parquet")
-    assert table.column_names == [*COLUMNS, "row"]
+    assert table.column_names == [*COLUMNS, "source", "row"]
     assert table["row"].to_pylist() == list(range(700))
+    assert set(table["source"].to_pylist()) == {str(tmp_path / "new.parquet")}
     assert not (tmp_path / "checkpoints").exists()
 
     # The same as in this process, from the checkpoint in plain Python.
@@ -140,7 +141,7 @@ def test_columns_of_the_source_are_copied(run, tmp_path):
     ]
     main(command)
     table = pq.read_table(tmp_path / "predictions.parquet")
-    assert table.column_names == [*COLUMNS, "row", "id", "input_kind"]
+    assert table.column_names == [*COLUMNS, "source", "row", "id", "input_kind"]
     assert table["id"].to_pylist() == ["a", "b", "c", "d", "e"]
     assert table["input_kind"].to_pylist() == new["kind"].to_pylist()
 

@@ -24,10 +24,10 @@ def origin(source: Any, column: str, rows: list[int] | None = None, split: str =
 def test_images_in_folders_have_files(tmp_path: Path) -> None:
     for name in ("b.png", "a.png", "owl/c.png"):
         write_image(tmp_path / name)
-    files = [str(tmp_path / name) for name in ("a.png", "b.png", "owl/c.png")]
-    assert origin(tmp_path, "image").columns(3) == {"row": [0, 1, 2], "file": files}
-    assert origin(tmp_path, "image", [0, 2]).columns(2) == {"row": [0, 2], "file": [files[0], files[2]]}
-    assert origin(tmp_path, "image").columns(1) == {"row": [0], "file": files[:1]}
+    source, files = str(tmp_path), [str(tmp_path / name) for name in ("a.png", "b.png", "owl/c.png")]
+    assert origin(tmp_path, "image").columns(3) == {"source": [source] * 3, "row": [0, 1, 2], "file": files}
+    some = origin(tmp_path, "image", [0, 2])
+    assert some.columns(2) == {"source": [source] * 2, "row": [0, 2], "file": [files[0], files[2]]}
 
 
 def test_rows_are_those_of_their_source(tmp_path: Path) -> None:
@@ -60,4 +60,4 @@ def test_a_missing_column_is_named() -> None:
 @pytest.mark.parametrize("n", [1, 3])
 def test_only_the_rows_that_were_predicted(n: int) -> None:
     rows = origin(datasets.Dataset.from_dict({"x": [1, 2, 3]}), "x")
-    assert rows.columns(n) == {"row": list(range(n))} and len(rows.copied("x", n)) == n
+    assert rows.columns(n)["row"] == list(range(n)) and len(rows.copied("x", n)) == n
