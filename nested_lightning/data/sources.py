@@ -44,7 +44,7 @@ class Table:
     source: str
     split: str
     rows: "datasets.Dataset"
-    files: Sequence[str] = ()
+    files: tuple[str, ...] = ()
     folder_labels: bool = False
 
     def where(self, rows: Iterable[int] | None = None) -> str:
@@ -53,7 +53,7 @@ class Table:
         if rows is None:
             return place
         numbers = list(rows)
-        files = self.files if len(self.files) == len(self.rows) and self.files != [self.source] else ()
+        files = self.files if len(self.files) == len(self.rows) and self.files != (self.source,) else ()
         return f"{rows_in_words(numbers)} of {place}" + (
             f" ({examples(files[row] for row in numbers)})" if files else ""
         )
@@ -171,7 +171,7 @@ def _tables(source: Any) -> list[Table]:
     if isinstance(source, str | Path):
         found = _load(str(source))
         names = canonical_names(rows.split for rows in found)
-        return [Table(str(source), names[part.split], part.rows, part.files, part.labelled) for part in found]
+        return [Table(str(source), names[part.split], part.rows, tuple(part.files), part.labelled) for part in found]
     if isinstance(source, Mapping):
         names = canonical_names(map(str, source))
         return [table for split, part in source.items() for table in _as_split(names[str(split)], _tables(part))]
