@@ -66,3 +66,14 @@ def suggestion(name: str, known: Iterable[str], n: int = 3) -> str:
     """
     near = get_close_matches(str(name), list(dict.fromkeys(map(str, known))), n=n, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
+
+
+def examples(names: Iterable[str], n: int = 3) -> str:
+    """Return the first ``n`` names, with dots if there are more.
+
+    Example:
+        >>> examples(["a", "b"]), examples("abcd")
+        ('a, b', 'a, b, c, ...')
+    """
+    listed = list(names)
+    return ", ".join(listed[:n]) + ", ..." * (len(listed) > n)

@@ -3,13 +3,16 @@
 import math
 import os
 from collections.abc import Sequence
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from nested_lightning.data.folders import find_class, leaf_paths
 from nested_lightning.data.sources import Split, Table, open_source
-from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
+from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError, examples
 from nested_lightning.taxonomy import Path, Taxonomy, build
 from nested_lightning.utils.resources import resource
 
@@ -84,7 +87,7 @@ class LabelledSource:
 
     Args:
         source: see :func:`~nested_lightning.data.sources.open_source`.
-        taxonomy: see :func:`load_taxonomy`; None: built from the label columns.
+        taxonomy: see :func:`load_taxonomy`; None: built from the label columns, or from the folders of images.
         label_columns: one leaf column (a name), or one column per level, coarse to fine (a list). None: the
             columns named as the taxonomy's levels, or else ``"label"``.
         levels: level names; they must be the taxonomy's, where one is given.
@@ -118,6 +121,11 @@ class LabelledSource:
         names = sorted(self.splits, key=lambda name: (*_SPLIT_ORDER, name).index(name))
         return Split(tuple(table for name in names for table in self.splits[name].tables))
 
+    @property
+    def labelled_by_folders(self) -> bool:
+        """Whether the labels are the folders of images, which form a tree without a taxonomy or label columns."""
+        return self._columns in (None, _LEAF_COLUMN) and all(table.folder_labels for table in self.all_rows.tables)
+
     def split(self, name: str, remedy: str) -> Split:
         """Return a split; DataError with ``remedy`` if the source does not have it."""
         if name in self.splits:
@@ -127,7 +135,9 @@ class LabelledSource:
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The tree of labels; the label columns of all splits are read only if it is not given."""
+        """The tree of labels; the labels of all splits are read only if it is not given."""
+        if self._taxonomy is None and self.labelled_by_folders:
+            return self._tree_of_folders()
         if self._taxonomy is None:
             leaves, contradictions = self._leaves_of_columns()
             build.raise_first(contradictions)
@@ -162,7 +172,7 @@ class LabelledSource:
 
         If no taxonomy is given, the label columns are compared with one another.
         """
-        if self._taxonomy is None:
+        if self._taxonomy is None and not self.labelled_by_folders:
             return self._leaves_of_columns()[1]
         wanted = [self._columns] if isinstance(self._columns, str) else self._columns
         names = set(wanted or (*self.taxonomy.levels, _LEAF_COLUMN))
@@ -186,7 +196,8 @@ class LabelledSource:
             if not set(columns) & set(table.rows.column_names):
                 raise DataError(
                     f"{table.where()} has no label column: neither {', '.join(map(repr, columns))} nor "
-                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}. Set "
+                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}"
+                    f"{' (the images are not in folders of classes)' * (table.rows.column_names == ['image'])}. Set "
                     f"{self._argument} to the leaf column, or to a list of one column for each level, and give all "
                     "sources of a split labels of one kind"
                 )
@@ -196,9 +207,26 @@ class LabelledSource:
         """Return the targets of a split, and every contradiction with the taxonomy."""
         taxonomy, columns = self.taxonomy, self.label_columns(split)
         if isinstance(columns, str):
-            return build.targets_from_labels(taxonomy, columns, _read(split, columns), split.where)
+            labels = _read(split, columns)
+            if not any(table.folder_labels for table in split.tables):
+                return build.targets_from_labels(taxonomy, columns, labels, split.where)
+            find = partial(find_class, taxonomy)
+            targets, contradictions = build.targets_from_labels(taxonomy, columns, labels, split.where, find)
+            _warn_of_other_folders(taxonomy, {label for label in labels if label is not None}, split.where())
+            return targets, contradictions
         cells = {column: _read(split, column) for column in columns}
         return build.targets_from_columns(taxonomy, cells, split.where, range(taxonomy.n_levels))
+
+    def _tree_of_folders(self) -> Taxonomy:
+        """Return the tree of the folders that images are in; ConfigurationError if these have one level only."""
+        labels = {label for label in _read(self.all_rows, _LEAF_COLUMN) if label is not None}
+        leaves = leaf_paths(tuple(label.split("/")) for label in sorted(labels))
+        if max(map(len, leaves)) < 2:
+            raise ConfigurationError(
+                f"the class folders of {self.all_rows.tables[0].source} have one level and no taxonomy: set "
+                "data.taxonomy to a YAML file, or put the folders into those of coarser classes"
+            )
+        return Taxonomy(self._levels or build.numbered_levels(leaves), leaves)
 
     def _leaves_of_columns(self) -> tuple[list[Path], list[str]]:
         """Return the leaf paths in the label columns of all splits, and every contradiction among the columns."""
@@ -219,3 +247,16 @@ class LabelledSource:
 
 def _read(split: Split, column: str) -> list[str | None]:
     return [label for table in split.tables for label in read_labels(table, column)]
+
+
+def _warn_of_other_folders(taxonomy: Taxonomy, labels: set[str], where: str) -> None:
+    """Warn of folder paths with folders that are not classes above the one that the last folder names."""
+    found = []
+    for label in sorted(labels):
+        with suppress(TaxonomyError):
+            node = find_class(taxonomy, label)
+            if label != node[-1] and not set(label.split("/")) <= set(node):
+                found.append(f"{label!r} as {'/'.join(node)!r}")
+    if found:
+        many = f"{len(found)} folder paths are matched by the name of the last folder"
+        rank_zero_warn(f"{where}: {many}: {examples(found)}")

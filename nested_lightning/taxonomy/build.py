@@ -187,13 +187,20 @@ def targets_from_columns(
 
 
 def targets_from_labels(
-    tree: Tree, column: str, labels: Sequence[str | None], where: Where = rows_in_words
+    tree: Tree,
+    column: str,
+    labels: Sequence[str | None],
+    where: Where = rows_in_words,
+    find: Callable[[str], Path] | None = None,
 ) -> tuple[Tensor, list[str]]:
-    """Return the targets of one column of names or paths of any level; see :func:`targets_from_columns`."""
+    """Return the targets of one column of names or paths of any level; see :func:`targets_from_columns`.
+
+    ``find`` returns the path of the class that a label refers to; None: that of the tree.
+    """
 
     def target(cells: Row) -> list[int]:
         try:
-            return tree.target(tree.find(str(cells[0])))
+            return tree.target((find or tree.find)(str(cells[0])))
         except TaxonomyError as error:
             raise TaxonomyError(f"column {column!r}: {error}") from None
 
