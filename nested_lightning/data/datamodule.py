@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from nested_lightning.data.columns import Inputs
 from nested_lightning.data.labels import LabelledSource
 from nested_lightning.data.partition import Partition, Selection, depths, partition, select
+from nested_lightning.data.sources import ReadOptions
 from nested_lightning.data.samplers import Batch, StageLoader, StageSampler, TensorRows, evaluation_loader, make_loader
 from nested_lightning.data.vocabulary import PADDING, TextOptions, Vocabulary
 from nested_lightning.errors import CheckpointError, ConfigurationError
@@ -56,6 +57,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         distortions: by name, transforms of one float image, such as :class:`~nested_lightning.transforms.Turbulence`.
             The test also runs once under each of them, logged under ``test/NAME/...``. The random numbers of a row
             depend on ``seed`` and its number alone: they are the same for all distortions.
+        reading: how files of text are read, and which texts are labels.
         seed: of partition and order. None: that of ``seed_everything``, or 0.
 
     Raises:
@@ -93,12 +95,13 @@ class HierarchicalDataModule(L.LightningDataModule):
         transform: Callable[..., Any] | None = None,
         augmentation: Callable[..., Any] | None = None,
         distortions: Mapping[str, Callable[..., Any]] | None = None,
+        reading: ReadOptions = ReadOptions(),  # noqa: B008
         seed: int | None = None,
     ) -> None:
         super().__init__()
         # the module's hyperparameters have a taxonomy too, and Lightning refuses to log two values
         self.save_hyperparameters(ignore=not_plain(locals()), logger=False)
-        self._labels = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names)
+        self._labels = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names, reading)
         self._inputs = Inputs(input_column, image_size, text, self._labels, self._select)
         self._budgets, self._validation, self._test = budgets, validation, test or 0
         for name, value, least, most in (

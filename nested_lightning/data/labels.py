@@ -2,18 +2,23 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from nested_lightning.data.sources import Split, Table, open_source
+from nested_lightning.data.sources import ReadOptions, Split, Table, open_source
 from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
 from nested_lightning.taxonomy import Path, Taxonomy, build
+from nested_lightning.taxonomy.names import clean, folded, lookalikes, means_missing
 from nested_lightning.utils.resources import resource
 
 _LEAF_COLUMN = "label"
+_EXACT = 2**53
+"""From here on, not every whole number is a float of its own."""
 _SPLIT_ORDER = ("train", "validation", "test", "predict")
 
 
@@ -35,11 +40,12 @@ def load_taxonomy(taxonomy: Any) -> Taxonomy:
     )
 
 
-def read_labels(table: Table, column: str) -> list[str | None]:
+def read_labels(table: Table, column: str, missing: Sequence[str] = ()) -> list[str | None]:
     """Return the labels of a column as text, None where the cell is empty or the column is missing.
 
-    ``ClassLabel`` numbers become their names (-1, which the hub uses for hidden labels, is unknown). Whole numbers
-    become text, including those that a missing value in the column has turned into floats.
+    Texts are as they are written, without blanks around them and in the Unicode form NFC; those in ``missing`` are
+    unknown labels, which a warning counts. ``ClassLabel`` numbers become their names (-1, which the hub uses for hidden labels, is unknown). Whole numbers
+    become text, including those that a missing value in the column has turned into floats, while they are exact.
 
     Raises:
         DataError: a cell is neither text nor a whole number, or a label number has no name; names the row.
@@ -57,6 +63,10 @@ def read_labels(table: Table, column: str) -> list[str | None]:
             labels.append(_as_text(cell, names))
         except ValueError as error:
             raise DataError(f"{table.where([row])}: column {column!r} holds {error}") from None
+    if emptied := Counter(label for label in labels if label in missing):
+        counts = ", ".join(f"{label!r} ({n})" for label, n in emptied.most_common(3))
+        rank_zero_warn(f"{table.where()}, column {column!r}: {emptied.total()} labels are read as unknown: {counts}")
+        labels = [None if label in emptied else label for label in labels]
     return labels
 
 
@@ -69,9 +79,11 @@ def _as_text(cell: Any, names: Sequence[str] | None) -> str | None:
                 f"the label number {cell}, but there are names for 0 to {len(names) - 1} only. Correct the number, "
                 "or the names of the column"
             )
-        return names[cell] if cell >= 0 else None
+        return clean(names[cell]) if cell >= 0 else None
     if isinstance(cell, str):
-        return cell if cell.strip() else None
+        return clean(cell) or None
+    if isinstance(cell, float) and abs(cell) >= _EXACT:
+        raise ValueError(f"the float {cell}, whose last digits are lost. Store numbers as long as this as text")
     if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()):
         return str(cell) if isinstance(cell, bool) else str(int(cell))
     raise ValueError(
@@ -89,6 +101,7 @@ class LabelledSource:
             columns named as the taxonomy's levels, or else ``"label"``.
         levels: level names; they must be the taxonomy's, where one is given.
         allow_repeated_names: whether a name may stand under two parents when the taxonomy is built.
+        reading: how files of text are read, and which texts are labels.
         argument: how messages call ``label_columns``.
     """
 
@@ -99,18 +112,22 @@ class LabelledSource:
         label_columns: str | list[str] | None = None,
         levels: list[str] | None = None,
         allow_repeated_names: bool = False,
+        reading: ReadOptions = ReadOptions(),  # noqa: B008  # it cannot be changed
         argument: str = "data.label_columns",
     ) -> None:
+        self._reading = reading
         self._source, self._taxonomy, self._columns = source, taxonomy, label_columns
         self._levels, self._allow_repeated_names, self._argument = levels, allow_repeated_names, argument
         self._targets: dict[str, Tensor] = {}
+        self._spellings: dict[str, dict[str, str]] = {}
+        self._cells: dict[tuple[Table, str], list[str | None]] = {}
         if isinstance(label_columns, list) and len(set(label_columns)) < len(label_columns):
             raise ConfigurationError(f"{argument}={label_columns} names a column twice: give one for each level")
 
     @cached_property
     def splits(self) -> dict[str, Split]:
         """The splits by name."""
-        return open_source(self._source)
+        return open_source(self._source, self._reading)
 
     @cached_property
     def all_rows(self) -> Split:
@@ -196,8 +213,8 @@ class LabelledSource:
         """Return the targets of a split, and every contradiction with the taxonomy."""
         taxonomy, columns = self.taxonomy, self.label_columns(split)
         if isinstance(columns, str):
-            return build.targets_from_labels(taxonomy, columns, _read(split, columns), split.where)
-        cells = {column: _read(split, column) for column in columns}
+            return build.targets_from_labels(taxonomy, columns, self._read(split, columns), split.where)
+        cells = {column: self._read(split, column) for column in columns}
         return build.targets_from_columns(taxonomy, cells, split.where, range(taxonomy.n_levels))
 
     def _leaves_of_columns(self) -> tuple[list[Path], list[str]]:
@@ -213,9 +230,65 @@ class LabelledSource:
         for column in columns:
             if column not in self.all_rows.columns:
                 raise self.all_rows.missing_column(column, self._argument)
-        cells = {column: _read(self.all_rows, column) for column in columns}
+        cells = {column: self._read(self.all_rows, column) for column in columns}
+        for column, labels in cells.items():
+            self._warn_of_odd_labels(column, labels)
         return build.leaves_from_columns(cells, self._allow_repeated_names, self.all_rows.where)
 
+    def _read(self, split: Split, column: str) -> list[str | None]:
+        for table in split.tables:
+            if (table, column) not in self._cells:
+                self._cells[table, column] = self._spelled(table, column)
+        return [label for table in split.tables for label in self._cells[table, column]]
 
-def _read(split: Split, column: str) -> list[str | None]:
-    return [label for table in split.tables for label in read_labels(table, column)]
+    def _spelled(self, table: Table, column: str) -> list[str | None]:
+        """Return the labels of a table, one spelling for all that differ only in case and the like if asked for."""
+        labels = read_labels(table, column, self._reading.missing)
+        if not self._reading.normalize:
+            return labels
+        if column not in self._spellings:
+            self._spellings[column] = {folded(text): text for text in reversed(self._known_labels(column))}
+        changes = {label: self._spellings[column].get(folded(label), label) for label in labels if label is not None}
+        changed = Counter(label for label in labels if label is not None and changes[label] != label)
+        if changed:
+            shown = ", ".join(f"{label!r} as {changes[label]!r} ({n})" for label, n in changed.most_common(3))
+            rank_zero_warn(f"{table.where()}, column {column!r}: {changed.total()} labels are normalised: {shown}")
+        return [None if label is None else changes[label] for label in labels]
+
+    def _known_labels(self, column: str) -> list[str]:
+        """Return the labels of the given taxonomy, or else those of a column, the most frequent and plainest first."""
+        if self._taxonomy is not None:
+            nodes = [path for level in range(self.taxonomy.n_levels) for path in self.taxonomy.nodes(level)]
+            return [path[-1] for path in nodes] + ["/".join(path) for path in nodes]
+        labels = [label for table in self.all_rows.tables for label in read_labels(table, column)]
+        counts = Counter(label for label in labels if label is not None)
+        return sorted(counts, key=lambda label: (-counts[label], not label.isprintable()))
+
+    def _warn_of_odd_labels(self, column: str, labels: Sequence[str | None]) -> None:
+        rows: dict[str, list[int]] = {}
+        for row, label in enumerate(labels):
+            if label is not None:
+                rows.setdefault(label, []).append(row)
+        if groups := lookalikes(rows):
+            rank_zero_warn(f"column {column!r}: {_alike(groups, lambda label: f' ({self.all_rows.where(rows[label])})')}")
+        if odd := [label for label in rows if means_missing(label)]:
+            places = ", ".join(f"{label!r} ({self.all_rows.where(rows[label])})" for label in odd[:3])
+            rank_zero_warn(
+                f"column {column!r}: {places} is a class like any other. If it means that the label is unknown, add it "
+                "to reading.missing"
+            )
+
+
+def warn_of_lookalikes(names: Iterable[str], place: str) -> None:
+    """Warn of names that differ only in case, blanks or invisible characters; ``place`` is where they are."""
+    if groups := lookalikes(names):
+        rank_zero_warn(f"{place}: {_alike(groups, lambda _: '')}")
+
+
+def _alike(groups: Sequence[Sequence[str]], where: Callable[[str], str]) -> str:
+    shown = "; ".join(" and ".join(f"{name!r}{where(name)}" for name in group) for group in groups[:3])
+    more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
+    return (
+        f"{shown}{more} differ only in case, blanks or invisible characters, and are different classes. Correct them, "
+        "or set reading.normalize for the labels of data"
+    )

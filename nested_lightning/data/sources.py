@@ -9,22 +9,37 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from nested_lightning.errors import DataError, suggestion
+from nested_lightning.errors import DataError, mistake_behind, suggestion
 from nested_lightning.taxonomy.build import rows_in_words
 
 if TYPE_CHECKING:
     import datasets
 
 DIGITS = "digits"
-_FORMATS = {
-    ".parquet": ("parquet", {}),
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
-    ".json": ("json", {}),
-    ".jsonl": ("json", {}),
-    ".arrow": ("arrow", {}),
-}
+_FORMATS = {".parquet": "parquet", ".csv": "", ".tsv": "", ".json": "", ".jsonl": "", ".arrow": "arrow"}
+"""Suffix -> the reader of ``datasets``; files of text have our own."""
 _SPLIT_ALIASES = {"val": "validation", "valid": "validation", "dev": "validation"}
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How files of text are read, and which texts are labels.
+
+    Args:
+        separator: the character between two cells of a CSV or TSV file. None: a tab in ``.tsv`` files, else a comma.
+        encoding: of the characters in CSV, TSV and JSON files, such as ``utf-8``, ``latin-1`` or ``utf-16``.
+        quotes: whether cells of CSV and TSV files may stand in quotation marks. None: yes, but not in a file where
+            marks do not enclose cells, and which without them has as many cells in each line as in the first.
+        missing: texts that mean an unknown label, such as ``NA``, besides the empty cell.
+        normalize: whether labels that differ only in case, blanks or invisible characters are one class, spelled as
+            in the taxonomy, or else as in most rows.
+    """
+
+    separator: str | None = None
+    encoding: str = "utf-8"
+    quotes: bool | None = None
+    missing: tuple[str, ...] = ()
+    normalize: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,11 @@ class Table:
     source: str
     split: str
     rows: "datasets.Dataset"
+
+    @property
+    def is_untyped(self) -> bool:
+        """Whether the rows come from a file without types, in which numbers are text."""
+        return bool(self.rows.info.builder_name == "tables")  # named after its module
 
     def where(self, rows: Iterable[int] | None = None) -> str:
         """Return the place of some rows in words, for messages."""
@@ -86,19 +106,20 @@ class Split:
         )
 
 
-def open_source(source: Any) -> dict[str, Split]:
+def open_source(source: Any, reading: ReadOptions = ReadOptions()) -> dict[str, Split]:  # noqa: B008  # it is frozen
     """Return the splits of a source by name; ``val``, ``valid`` and ``dev`` are called ``validation``.
 
     Args:
         source: ``"digits"``; a hub id; the path of a folder (parquet, csv, json or images in folders, or one
             written by ``save_to_disk``) or of a file; a ``datasets.Dataset`` (taken as ``train``) or
             ``DatasetDict``; a dict from split names to any of these; or a list of these, whose rows are put together.
+        reading: how CSV, TSV and JSON files are read; their columns are text, and only used as numbers if asked for.
 
     Raises:
         DataError: the source does not exist, cannot be read, or has no rows.
     """
     splits: dict[str, list[Table]] = {}
-    for table in _tables(source):
+    for table in _tables(source, reading):
         splits.setdefault(_SPLIT_ALIASES.get(table.split, table.split), []).append(table)
     opened = {name: Split(tuple(tables)) for name, tables in splits.items()}
     for split in opened.values():
@@ -107,17 +128,17 @@ def open_source(source: Any) -> dict[str, Split]:
     return opened
 
 
-def _tables(source: Any) -> list[Table]:
+def _tables(source: Any, reading: ReadOptions) -> list[Table]:
     import datasets
 
     if isinstance(source, datasets.Dataset):
         return [Table("the given Dataset", "train", source)]
     if isinstance(source, str | Path):
-        return [Table(str(source), split, rows) for split, rows in _load(str(source)).items()]
+        return [Table(str(source), split, rows) for split, rows in _load(str(source), reading).items()]
     if isinstance(source, Mapping):
-        return [table for split, part in source.items() for table in _as_split(str(split), _tables(part))]
+        return [table for split, part in source.items() for table in _as_split(str(split), _tables(part, reading))]
     if isinstance(source, Sequence) and len(source):
-        return [table for one in source for table in _tables(one)]
+        return [table for one in source for table in _tables(one, reading)]
     raise DataError(
         f"a source cannot be a {type(source).__name__} ({str(source)[:60]!r}): give a hub id, the path of "
         "a folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a dict of "
@@ -136,7 +157,7 @@ def _as_split(name: str, tables: list[Table]) -> list[Table]:
     )
 
 
-def _load(source: str) -> Mapping[str, "datasets.Dataset"]:
+def _load(source: str, reading: ReadOptions) -> Mapping[str, "datasets.Dataset"]:
     """Load a source by name or path; any failure is one DataError."""
     import datasets
 
@@ -151,16 +172,36 @@ def _load(source: str) -> Mapping[str, "datasets.Dataset"]:
             "or the folder of the images"
         )
     try:
-        if path.is_file():
-            kind, options = _FORMATS[path.suffix.lower()]
-            loaded = datasets.load_dataset(kind, data_files=str(path), **options)
+        if path.is_file() and not (kind := _FORMATS[path.suffix.lower()]):
+            loaded = _read_text_files({"train": [str(path)]}, reading)
+        elif path.is_file():
+            loaded = datasets.load_dataset(kind, data_files=str(path))
         elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
             loaded = datasets.load_from_disk(str(path))
         else:
-            loaded = datasets.load_dataset(str(path) if path.is_dir() else source)
+            loaded = _load_by_name(str(path) if path.is_dir() else source, reading)
     except Exception as error:  # each reader that load_dataset calls has its own exceptions
-        raise _unreadable(source, path, error) from error
+        raise mistake_behind(error) or _unreadable(source, path, error) from error
     return {"train": loaded} if isinstance(loaded, datasets.Dataset) else loaded
+
+
+def _load_by_name(source: str, reading: ReadOptions) -> Mapping[str, "datasets.Dataset"]:
+    """Load a folder or hub id as ``datasets`` does, but its files of text by :func:`read_tables`."""
+    import datasets
+    from datasets.packaged_modules.csv.csv import Csv
+    from datasets.packaged_modules.json.json import Json
+
+    builder = datasets.load_dataset_builder(source)
+    if isinstance(builder, Csv | Json):
+        return _read_text_files(builder.config.data_files, reading)
+    builder.download_and_prepare()
+    return builder.as_dataset()  # type: ignore[no-any-return]
+
+
+def _read_text_files(files: Mapping[str, Sequence[str]], reading: ReadOptions) -> Mapping[str, "datasets.Dataset"]:
+    from nested_lightning.data.tables import read_tables  # datasets takes a second to import
+
+    return read_tables(files, reading.separator, reading.encoding, reading.quotes)
 
 
 def _unreadable(source: str, path: Path, error: Exception) -> DataError:
