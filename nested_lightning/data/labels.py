@@ -2,18 +2,27 @@
 
 import math
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from nested_lightning.data.sources import ReadOptions, Split, Table, open_source
+from nested_lightning.data.folders import find_class, leaf_paths
+from nested_lightning.data.reading import (
+    Labels,
+    ReadOptions,
+    normalized,
+    spellings,
+    warn_of_odd_labels,
+    without_missing,
+)
+from nested_lightning.data.sources import Split, Table, open_source
 from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
 from nested_lightning.taxonomy import Path, Taxonomy, build
-from nested_lightning.taxonomy.names import clean, folded, lookalikes, means_missing
+from nested_lightning.taxonomy.names import clean
 from nested_lightning.utils.resources import resource
 
 _LEAF_COLUMN = "label"
@@ -40,12 +49,13 @@ def load_taxonomy(taxonomy: Any) -> Taxonomy:
     )
 
 
-def read_labels(table: Table, column: str, missing: Sequence[str] = ()) -> list[str | None]:
+def read_labels(table: Table, column: str, missing: Sequence[str] = ()) -> Labels:
     """Return the labels of a column as text, None where the cell is empty or the column is missing.
 
-    Texts are as they are written, without blanks around them and in the Unicode form NFC; those in ``missing`` are
-    unknown labels, which a warning counts. ``ClassLabel`` numbers become their names (-1, which the hub uses for hidden labels, is unknown). Whole numbers
-    become text, including those that a missing value in the column has turned into floats, while they are exact.
+    Texts are as they are written, but without blanks around them and in the Unicode form NFC; those in ``missing``
+    are unknown, too, which a warning counts. ``ClassLabel`` numbers become their names (-1, which the hub uses for
+    hidden labels, is unknown). Whole numbers become text, including those that a missing value in the column has
+    turned into floats that are still exact.
 
     Raises:
         DataError: a cell is neither text nor a whole number, or a label number has no name; names the row.
@@ -63,11 +73,7 @@ def read_labels(table: Table, column: str, missing: Sequence[str] = ()) -> list[
             labels.append(_as_text(cell, names))
         except ValueError as error:
             raise DataError(f"{table.where([row])}: column {column!r} holds {error}") from None
-    if emptied := Counter(label for label in labels if label in missing):
-        counts = ", ".join(f"{label!r} ({n})" for label, n in emptied.most_common(3))
-        rank_zero_warn(f"{table.where()}, column {column!r}: {emptied.total()} labels are read as unknown: {counts}")
-        labels = [None if label in emptied else label for label in labels]
-    return labels
+    return without_missing(labels, missing, f"{table.where()}, column {column!r}") if missing else labels
 
 
 def _as_text(cell: Any, names: Sequence[str] | None) -> str | None:
@@ -82,8 +88,8 @@ def _as_text(cell: Any, names: Sequence[str] | None) -> str | None:
         return clean(names[cell]) if cell >= 0 else None
     if isinstance(cell, str):
         return clean(cell) or None
-    if isinstance(cell, float) and abs(cell) >= _EXACT:
-        raise ValueError(f"the float {cell}, whose last digits are lost. Store numbers as long as this as text")
+    if isinstance(cell, float) and abs(cell) >= _EXACT and math.isfinite(cell):
+        raise ValueError(f"the float {cell}, whose last digits may be lost. Store numbers as long as this as text")
     if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()):
         return str(cell) if isinstance(cell, bool) else str(int(cell))
     raise ValueError(
@@ -112,15 +118,15 @@ class LabelledSource:
         label_columns: str | list[str] | None = None,
         levels: list[str] | None = None,
         allow_repeated_names: bool = False,
-        reading: ReadOptions = ReadOptions(),  # noqa: B008  # it cannot be changed
+        reading: ReadOptions = ReadOptions(),  # noqa: B008  # frozen
         argument: str = "data.label_columns",
     ) -> None:
         self._reading = reading
         self._source, self._taxonomy, self._columns = source, taxonomy, label_columns
         self._levels, self._allow_repeated_names, self._argument = levels, allow_repeated_names, argument
         self._targets: dict[str, Tensor] = {}
+        self._cells: dict[tuple[Table, str], Labels] = {}
         self._spellings: dict[str, dict[str, str]] = {}
-        self._cells: dict[tuple[Table, str], list[str | None]] = {}
         if isinstance(label_columns, list) and len(set(label_columns)) < len(label_columns):
             raise ConfigurationError(f"{argument}={label_columns} names a column twice: give one for each level")
 
@@ -135,6 +141,11 @@ class LabelledSource:
         names = sorted(self.splits, key=lambda name: (*_SPLIT_ORDER, name).index(name))
         return Split(tuple(table for name in names for table in self.splits[name].tables))
 
+    @property
+    def labelled_by_folders(self) -> bool:
+        """Whether the labels are the folders of images, which form a tree without a taxonomy or label columns."""
+        return self._columns in (None, _LEAF_COLUMN) and all(table.folder_labels for table in self.all_rows.tables)
+
     def split(self, name: str, remedy: str) -> Split:
         """Return a split; DataError with ``remedy`` if the source does not have it."""
         if name in self.splits:
@@ -145,6 +156,8 @@ class LabelledSource:
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """The tree of labels; the label columns of all splits are read only if it is not given."""
+        if self._taxonomy is None and self.labelled_by_folders:
+            return self._tree_of_folders()
         if self._taxonomy is None:
             leaves, contradictions = self._leaves_of_columns()
             build.raise_first(contradictions)
@@ -179,7 +192,7 @@ class LabelledSource:
 
         If no taxonomy is given, the label columns are compared with one another.
         """
-        if self._taxonomy is None:
+        if self._taxonomy is None and not self.labelled_by_folders:
             return self._leaves_of_columns()[1]
         wanted = [self._columns] if isinstance(self._columns, str) else self._columns
         names = set(wanted or (*self.taxonomy.levels, _LEAF_COLUMN))
@@ -213,9 +226,26 @@ class LabelledSource:
         """Return the targets of a split, and every contradiction with the taxonomy."""
         taxonomy, columns = self.taxonomy, self.label_columns(split)
         if isinstance(columns, str):
-            return build.targets_from_labels(taxonomy, columns, self._read(split, columns), split.where)
+            labels = self._read(split, columns)
+            if not any(table.folder_labels for table in split.tables):
+                return build.targets_from_labels(taxonomy, columns, labels, split.where)
+            find = partial(find_class, taxonomy)
+            targets, contradictions = build.targets_from_labels(taxonomy, columns, labels, split.where, find)
+            _warn_of_other_folders(taxonomy, {label for label in labels if label is not None}, split.where())
+            return targets, contradictions
         cells = {column: self._read(split, column) for column in columns}
         return build.targets_from_columns(taxonomy, cells, split.where, range(taxonomy.n_levels))
+
+    def _tree_of_folders(self) -> Taxonomy:
+        """Return the tree of the folders that images are in; ConfigurationError if these have one level only."""
+        labels = {label for label in self._read(self.all_rows, _LEAF_COLUMN) if label is not None}
+        leaves = leaf_paths(tuple(label.split("/")) for label in sorted(labels))
+        if max(map(len, leaves)) < 2:
+            raise ConfigurationError(
+                f"the class folders of {self.all_rows.tables[0].source} have one level and no taxonomy: set "
+                "data.taxonomy to a YAML file, or put the folders into those of coarser classes"
+            )
+        return Taxonomy(self._levels or build.numbered_levels(leaves), leaves)
 
     def _leaves_of_columns(self) -> tuple[list[Path], list[str]]:
         """Return the leaf paths in the label columns of all splits, and every contradiction among the columns."""
@@ -232,63 +262,35 @@ class LabelledSource:
                 raise self.all_rows.missing_column(column, self._argument)
         cells = {column: self._read(self.all_rows, column) for column in columns}
         for column, labels in cells.items():
-            self._warn_of_odd_labels(column, labels)
+            warn_of_odd_labels(labels, column, self.all_rows.where)
         return build.leaves_from_columns(cells, self._allow_repeated_names, self.all_rows.where)
 
-    def _read(self, split: Split, column: str) -> list[str | None]:
+    def _read(self, split: Split, column: str) -> Labels:
+        """Return the labels of a split, read once, in one spelling if asked for."""
         for table in split.tables:
             if (table, column) not in self._cells:
-                self._cells[table, column] = self._spelled(table, column)
+                self._cells[table, column] = self._read_table(table, column)
         return [label for table in split.tables for label in self._cells[table, column]]
 
-    def _spelled(self, table: Table, column: str) -> list[str | None]:
-        """Return the labels of a table, one spelling for all that differ only in case and the like if asked for."""
+    def _read_table(self, table: Table, column: str) -> Labels:
         labels = read_labels(table, column, self._reading.missing)
         if not self._reading.normalize:
             return labels
         if column not in self._spellings:
-            self._spellings[column] = {folded(text): text for text in reversed(self._known_labels(column))}
-        changes = {label: self._spellings[column].get(folded(label), label) for label in labels if label is not None}
-        changed = Counter(label for label in labels if label is not None and changes[label] != label)
-        if changed:
-            shown = ", ".join(f"{label!r} as {changes[label]!r} ({n})" for label, n in changed.most_common(3))
-            rank_zero_warn(f"{table.where()}, column {column!r}: {changed.total()} labels are normalised: {shown}")
-        return [None if label is None else changes[label] for label in labels]
-
-    def _known_labels(self, column: str) -> list[str]:
-        """Return the labels of the given taxonomy, or else those of a column, the most frequent and plainest first."""
-        if self._taxonomy is not None:
-            nodes = [path for level in range(self.taxonomy.n_levels) for path in self.taxonomy.nodes(level)]
-            return [path[-1] for path in nodes] + ["/".join(path) for path in nodes]
-        labels = [label for table in self.all_rows.tables for label in read_labels(table, column)]
-        counts = Counter(label for label in labels if label is not None)
-        return sorted(counts, key=lambda label: (-counts[label], not label.isprintable()))
-
-    def _warn_of_odd_labels(self, column: str, labels: Sequence[str | None]) -> None:
-        rows: dict[str, list[int]] = {}
-        for row, label in enumerate(labels):
-            if label is not None:
-                rows.setdefault(label, []).append(row)
-        if groups := lookalikes(rows):
-            rank_zero_warn(f"column {column!r}: {_alike(groups, lambda label: f' ({self.all_rows.where(rows[label])})')}")
-        if odd := [label for label in rows if means_missing(label)]:
-            places = ", ".join(f"{label!r} ({self.all_rows.where(rows[label])})" for label in odd[:3])
-            rank_zero_warn(
-                f"column {column!r}: {places} is a class like any other. If it means that the label is unknown, add it "
-                "to reading.missing"
-            )
+            tree = None if self._taxonomy is None else self.taxonomy
+            every = (label for one in self.all_rows.tables for label in read_labels(one, column) if tree is None)
+            self._spellings[column] = spellings(tree, every)
+        return normalized(labels, self._spellings[column], f"{table.where()}, column {column!r}")
 
 
-def warn_of_lookalikes(names: Iterable[str], place: str) -> None:
-    """Warn of names that differ only in case, blanks or invisible characters; ``place`` is where they are."""
-    if groups := lookalikes(names):
-        rank_zero_warn(f"{place}: {_alike(groups, lambda _: '')}")
-
-
-def _alike(groups: Sequence[Sequence[str]], where: Callable[[str], str]) -> str:
-    shown = "; ".join(" and ".join(f"{name!r}{where(name)}" for name in group) for group in groups[:3])
-    more = f" and {len(groups) - 3} more" if len(groups) > 3 else ""
-    return (
-        f"{shown}{more} differ only in case, blanks or invisible characters, and are different classes. Correct them, "
-        "or set reading.normalize for the labels of data"
-    )
+def _warn_of_other_folders(taxonomy: Taxonomy, labels: set[str], where: str) -> None:
+    """Warn of folder paths with folders that are not classes above the one that the last folder names."""
+    found = []
+    for label in sorted(labels):
+        with suppress(TaxonomyError):
+            node = find_class(taxonomy, label)
+            if label != node[-1] and not set(label.split("/")) <= set(node):
+                found.append(f"{label!r} as {'/'.join(node)!r}")
+    if found:
+        shown = ", ".join(found[:3]) + ", ..." * (len(found) > 3)
+        rank_zero_warn(f"{where}: {len(found)} folder paths are matched by the name of the last folder: {shown}")

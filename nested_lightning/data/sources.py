@@ -2,13 +2,18 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
+from nested_lightning.data.folders import FolderRows, read_folder
+from nested_lightning.data.reading import ReadOptions
+from nested_lightning.data.splits import SPLITS, canonical_names
 from nested_lightning.errors import DataError, mistake_behind, suggestion
 from nested_lightning.taxonomy.build import rows_in_words
 
@@ -16,39 +21,26 @@ if TYPE_CHECKING:
     import datasets
 
 DIGITS = "digits"
-_FORMATS = {".parquet": "parquet", ".csv": "", ".tsv": "", ".json": "", ".jsonl": "", ".arrow": "arrow"}
-"""Suffix -> the reader of ``datasets``; files of text have our own."""
-_SPLIT_ALIASES = {"val": "validation", "valid": "validation", "dev": "validation"}
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """How files of text are read, and which texts are labels.
-
-    Args:
-        separator: the character between two cells of a CSV or TSV file. None: a tab in ``.tsv`` files, else a comma.
-        encoding: of the characters in CSV, TSV and JSON files, such as ``utf-8``, ``latin-1`` or ``utf-16``.
-        quotes: whether cells of CSV and TSV files may stand in quotation marks. None: yes, but not in a file where
-            marks do not enclose cells, and which without them has as many cells in each line as in the first.
-        missing: texts that mean an unknown label, such as ``NA``, besides the empty cell.
-        normalize: whether labels that differ only in case, blanks or invisible characters are one class, spelled as
-            in the taxonomy, or else as in most rows.
-    """
-
-    separator: str | None = None
-    encoding: str = "utf-8"
-    quotes: bool | None = None
-    missing: tuple[str, ...] = ()
-    normalize: bool = False
+_FORMATS = (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".arrow")
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows that one source has for one split."""
+    """The rows that one source has for one split.
+
+    Attributes:
+        source: how messages call the source.
+        split: name of the split.
+        rows: the rows.
+        files: paths of the local files they were read from.
+        folder_labels: whether the column ``label`` holds the paths of the folders that images are in.
+    """
 
     source: str
     split: str
     rows: "datasets.Dataset"
+    files: Sequence[str] = field(default=(), compare=False)
+    folder_labels: bool = False
 
     @property
     def is_untyped(self) -> bool:
@@ -106,26 +98,56 @@ class Split:
         )
 
 
-def open_source(source: Any, reading: ReadOptions = ReadOptions()) -> dict[str, Split]:  # noqa: B008  # it is frozen
-    """Return the splits of a source by name; ``val``, ``valid`` and ``dev`` are called ``validation``.
+def open_source(source: Any, reading: ReadOptions = ReadOptions()) -> dict[str, Split]:  # noqa: B008  # frozen
+    """Return the splits of a source by name: ``train``, ``validation``, ``test``, ``predict``, or a name of its own.
 
     Args:
-        source: ``"digits"``; a hub id; the path of a folder (parquet, csv, json or images in folders, or one
-            written by ``save_to_disk``) or of a file; a ``datasets.Dataset`` (taken as ``train``) or
-            ``DatasetDict``; a dict from split names to any of these; or a list of these, whose rows are put together.
-        reading: how CSV, TSV and JSON files are read; their columns are text, and only used as numbers if asked for.
+        source: ``"digits"``; a hub id; the path of a folder (tables, images, see
+            :func:`~nested_lightning.data.folders.read_folder`, or one written by ``save_to_disk``) or of a file; a
+            ``datasets.Dataset`` (taken as ``train``) or ``DatasetDict``; a dict from split names to any of these; or
+            a list of these, whose rows are put together. Alternative names of splits are those of
+            :data:`~nested_lightning.data.splits.SPLITS`, in upper or lower case.
+        reading: how CSV, TSV and JSON files are read; their columns are text until they are used as numbers.
 
     Raises:
         DataError: the source does not exist, cannot be read, or has no rows.
     """
-    splits: dict[str, list[Table]] = {}
-    for table in _tables(source, reading):
-        splits.setdefault(_SPLIT_ALIASES.get(table.split, table.split), []).append(table)
-    opened = {name: Split(tuple(tables)) for name, tables in splits.items()}
+    tables = _tables(source, reading)
+    opened = {
+        name: Split(tuple(t for t in tables if t.split == name)) for name in dict.fromkeys(t.split for t in tables)
+    }
     for split in opened.values():
         if not len(split):
             raise DataError(f"{split.where()} has no rows")
+    unused = [f"{name!r} ({len(split)} rows)" for name, split in opened.items() if name not in SPLITS]
+    if unused and len(opened) > 1:
+        rank_zero_warn(f"only the splits {', '.join(SPLITS)} are used, not {', '.join(unused)} of {tables[0].source}")
+    _warn_of_shared_files(opened)
+    _say_if_one_class(tables)
     return opened
+
+
+def _warn_of_shared_files(splits: Mapping[str, Split]) -> None:
+    """Warn of files that are in two splits, links included: their samples are not new to a trained model."""
+    seen: dict[tuple[int, int], tuple[str, str]] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
+    for name, split in splits.items() if len(splits) > 1 else ():
+        for file in {file for table in split.tables for file in table.files}:
+            status = os.stat(file)
+            first = seen.setdefault((status.st_dev, status.st_ino), (name, file))
+            if first[0] != name:
+                shared.setdefault((first[0], name), []).append(file)
+    for (first_name, name), files in shared.items():
+        examples = ", ".join(sorted(files)[:3]) + ", ..." * (len(files) > 3)
+        rank_zero_warn(f"the splits {first_name!r} and {name!r} share {len(files)} files: {examples}")
+
+
+def _say_if_one_class(tables: Sequence[Table]) -> None:
+    if all(table.folder_labels for table in tables):
+        names = {name for table in tables for name in table.rows.features["label"].names}
+        if len(names) == 1:
+            n = sum(len(table.rows) for table in tables)
+            rank_zero_info(f"All {n} images of {tables[0].source} are in one class folder, {names.pop()!r}: one class")
 
 
 def _tables(source: Any, reading: ReadOptions) -> list[Table]:
@@ -134,9 +156,14 @@ def _tables(source: Any, reading: ReadOptions) -> list[Table]:
     if isinstance(source, datasets.Dataset):
         return [Table("the given Dataset", "train", source)]
     if isinstance(source, str | Path):
-        return [Table(str(source), split, rows) for split, rows in _load(str(source), reading).items()]
+        found = _load(str(source), reading)
+        names = canonical_names(rows.split for rows in found)
+        return [Table(str(source), names[part.split], part.rows, part.files, part.labelled) for part in found]
     if isinstance(source, Mapping):
-        return [table for split, part in source.items() for table in _as_split(str(split), _tables(part, reading))]
+        names = canonical_names(map(str, source))
+        return [
+            table for split, part in source.items() for table in _as_split(names[str(split)], _tables(part, reading))
+        ]
     if isinstance(source, Sequence) and len(source):
         return [table for one in source for table in _tables(one, reading)]
     raise DataError(
@@ -157,12 +184,12 @@ def _as_split(name: str, tables: list[Table]) -> list[Table]:
     )
 
 
-def _load(source: str, reading: ReadOptions) -> Mapping[str, "datasets.Dataset"]:
+def _load(source: str, reading: ReadOptions) -> list[FolderRows]:
     """Load a source by name or path; any failure is one DataError."""
     import datasets
 
     if source == DIGITS:
-        return {"train": _digits()}
+        return [FolderRows("train", _digits())]
     # Otherwise each local file opened would be reported to a download counter.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     path = Path(source).expanduser()
@@ -172,21 +199,36 @@ def _load(source: str, reading: ReadOptions) -> Mapping[str, "datasets.Dataset"]
             "or the folder of the images"
         )
     try:
-        if path.is_file() and not (kind := _FORMATS[path.suffix.lower()]):
-            loaded = _read_text_files({"train": [str(path)]}, reading)
-        elif path.is_file():
-            loaded = datasets.load_dataset(kind, data_files=str(path))
-        elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-            loaded = datasets.load_from_disk(str(path))
-        else:
-            loaded = _load_by_name(str(path) if path.is_dir() else source, reading)
+        if path.is_file():
+            return [FolderRows("train", _read_files([str(path)], reading), [str(path)])]
+        saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+        if path.is_dir() and not saved and not _has_configs(path):
+            found = read_folder(path, _FORMATS, partial(_read_files, reading=reading))
+            if found is not None:
+                return found
+        loaded = (
+            datasets.load_from_disk(str(path))
+            if saved
+            else _load_by_name(str(path) if path.is_dir() else source, reading)
+        )
     except Exception as error:  # each reader that load_dataset calls has its own exceptions
         raise mistake_behind(error) or _unreadable(source, path, error) from error
-    return {"train": loaded} if isinstance(loaded, datasets.Dataset) else loaded
+    splits = {"train": loaded} if isinstance(loaded, datasets.Dataset) else loaded
+    return [FolderRows(str(split), rows) for split, rows in splits.items()]
+
+
+def _read_files(files: list[str], reading: ReadOptions) -> "datasets.Dataset":
+    """Return the rows of files of one format, one after the other."""
+    import datasets
+
+    kind = Path(files[0]).suffix.lower()[1:]
+    if kind in ("parquet", "arrow"):
+        return datasets.load_dataset(kind, data_files=files, split="train")
+    return _read_text_files({"train": files}, reading)["train"]
 
 
 def _load_by_name(source: str, reading: ReadOptions) -> Mapping[str, "datasets.Dataset"]:
-    """Load a folder or hub id as ``datasets`` does, but its files of text by :func:`read_tables`."""
+    """Load a folder or hub id as ``datasets`` does, but files of text without guessing types."""
     import datasets
     from datasets.packaged_modules.csv.csv import Csv
     from datasets.packaged_modules.json.json import Json
@@ -195,13 +237,22 @@ def _load_by_name(source: str, reading: ReadOptions) -> Mapping[str, "datasets.D
     if isinstance(builder, Csv | Json):
         return _read_text_files(builder.config.data_files, reading)
     builder.download_and_prepare()
-    return builder.as_dataset()  # type: ignore[no-any-return]
+    opened: Mapping[str, datasets.Dataset] = builder.as_dataset()
+    return opened
 
 
 def _read_text_files(files: Mapping[str, Sequence[str]], reading: ReadOptions) -> Mapping[str, "datasets.Dataset"]:
-    from nested_lightning.data.tables import read_tables  # datasets takes a second to import
+    from nested_lightning.data.tables import read_tables  # takes a second
 
-    return read_tables(files, reading.separator, reading.encoding, reading.quotes)
+    opened: Mapping[str, datasets.Dataset] = read_tables(files, reading.separator, reading.encoding, reading.quotes)
+    return opened
+
+
+def _has_configs(folder: Path) -> bool:
+    """Return whether a README declares which files are which split, as on the hub."""
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+    return text.startswith("---") and "\nconfigs:" in text.split("\n---")[0]
 
 
 def _unreadable(source: str, path: Path, error: Exception) -> DataError:

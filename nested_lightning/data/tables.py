@@ -45,13 +45,13 @@ def read_tables(
 
 
 @dataclass
-class _Config(datasets.BuilderConfig):
+class _Config(datasets.BuilderConfig):  # type: ignore[misc]
     separator: str | None = None
     encoding: str = "utf-8"
     quotes: bool | None = None
 
 
-class _TextFiles(datasets.ArrowBasedBuilder):
+class _TextFiles(datasets.ArrowBasedBuilder):  # type: ignore[misc]
     """Converts files to Arrow in the cache, where the description keeps the warnings for the next time."""
 
     BUILDER_CONFIG_CLASS = _Config
@@ -157,23 +157,22 @@ class _Form:
                 yield pa.table(columns, names=self.header)
 
 
-def _csv_form(
-    name: str, path: str, encoding: str, separator: str, quotes: bool | None
-) -> tuple[_Form, list[str]]:
+def _csv_form(name: str, path: str, encoding: str, separator: str, quotes: bool | None) -> tuple[_Form, list[str]]:
     """Return how to read a CSV file, and what to warn of; DataError naming the line if it cannot be read."""
     form, notes = _Form(separator, quotes is not False).look(path, encoding), []
     if quotes is None and (form.problem or form.spanning):
         plain = _Form(separator, quotes=False).look(path, encoding)
         if form.problem and plain.is_regular:
             notes.append(
-                f"{name}, {form.problem}. Quotation marks in this file are therefore read as text; set reading.quotes to "
-                "false if this is right"
+                f"{name}, {form.problem}. Quotation marks in this file are therefore read as text; set "
+                "reading.quotes to false if this is right"
             )
             form = plain
         elif plain.is_regular and len(plain.header) > 1:
             notes.append(
-                f"{name}: {len(form.spanning)} cells in quotation marks go over several lines ({_lines(form.spanning)}), "
-                "each of which could be a row of its own: set reading.quotes to false if it is, else to true"
+                f"{name}: {len(form.spanning)} rows have cells in quotation marks that go over several lines "
+                f"({_lines(form.spanning)}), each of which could be a row of its own: set reading.quotes to false if "
+                "it is, else to true"
             )
     if form.problem:
         raise DataError(
@@ -182,8 +181,8 @@ def _csv_form(
         )
     if form.long:
         raise DataError(
-            f"{name}, {_lines(form.long)}: more cells than the {len(form.header)} columns {', '.join(form.header)}. Put "
-            "a cell that contains the separator in quotation marks, or correct reading.separator"
+            f"{name}, {_lines(form.long)}: more cells than the {len(form.header)} columns {', '.join(form.header)}. "
+            "Put a cell that contains the separator in quotation marks, or correct reading.separator"
         )
     if twice := {column for column in form.header if form.header.count(column) > 1}:
         raise DataError(f"{name} has two columns {min(twice)!r}: rename or remove one")
@@ -222,11 +221,11 @@ def _json_rows(name: str, file: TextIO) -> Iterator[dict[str, Any]]:
     try:
         for number, text in enumerate((first, *file) if is_by_line else [first + file.read()], start=1):
             values = json.loads(text) if text.strip() else []
-            rows = values if isinstance(values, list) and not is_by_line else [values] * bool(text.strip())
+            rows: list[Any] = values if isinstance(values, list) and not is_by_line else [values] * bool(text.strip())
             for at, row in enumerate(rows):
                 if not isinstance(row, dict):
                     place = f"line {number}" if is_by_line else f"item {at}"
-                    raise DataError(f"{name}, {place}: expected an object such as {{\"label\": \"owl\"}}, got {row!r:.60}")
+                    raise DataError(f'{name}, {place}: expected an object such as {{"label": "owl"}}, got {row!r:.60}')
             written = rows
             if any(type(cell) is float for row in rows for cell in row.values()):
                 again = json.loads(text, parse_float=str)

@@ -198,12 +198,22 @@ def targets_from_columns(
 
 
 def targets_from_labels(
-    tree: Tree, column: str, labels: Sequence[str | None], where: Where = rows_in_words
+    tree: Tree,
+    column: str,
+    labels: Sequence[str | None],
+    where: Where = rows_in_words,
+    find: Callable[[str, bool], Path] | None = None,
 ) -> tuple[Tensor, list[str]]:
-    """Return the targets of one column of names or paths of any level; see :func:`targets_from_columns`."""
+    """Return the targets of one column of names or paths of any level; see :func:`targets_from_columns`.
+
+    ``find`` returns the path of the class that a label refers to, None: that of the tree; its error suggests others if
+    the second argument is set.
+    """
 
     def target(cells: Row, suggest: bool) -> list[int]:
         try:
+            if find is not None:
+                return tree.target(find(str(cells[0]), suggest))
             return tree.target(tree.find(str(cells[0]), suggest=suggest))
         except TaxonomyError as error:
             raise TaxonomyError(f"column {column!r}: {error}") from None

@@ -7,20 +7,20 @@ _MISSING = {"nan", "na", "n/a", "#n/a", "<na>", "null", "none", "nil"}
 
 
 def clean(text: str) -> str:
-    """Return a name without blanks around it, in the Unicode form NFC; both are not seen when it is read.
+    r"""Return a name without blanks around it, in the Unicode form NFC; both are not seen when it is read.
 
     Example:
-        >>> clean(" Cafe\\u0301\\xa0") == "Caf\\xe9"
+        >>> clean(" Cafe\u0301\xa0") == "Caf\xe9"
         True
     """
     return unicodedata.normalize("NFC", text).strip()
 
 
 def folded(text: str) -> str:
-    """Return what names that differ only in case, blanks or invisible characters have in common.
+    r"""Return what names that differ only in case, blanks or invisible characters have in common.
 
     Example:
-        >>> folded("Snowy\\xa0\\u200bOwl") == folded("snowy  owl")
+        >>> folded("Snowy\xa0\u200bOwl") == folded("snowy  owl")
         True
     """
     visible = (c for c in unicodedata.normalize("NFKC", text.casefold()) if unicodedata.category(c) != "Cf")

@@ -119,7 +119,7 @@ class Tree:
         Blanks around names and their Unicode form make no difference, unless a class has exactly this name.
         """
         at = None if level is None else self.level_index(level)
-        for paths in self._texts.get(label) or self._cleaned.get(clean(label), ()):
+        for paths in self._texts.get(label) or self._cleaned.get(clean(label), ([], [])):
             found = [p for p in paths if (p not in self._carried if at is None else len(p) == at + 1)]
             if found:
                 return tuple(found)

@@ -1,18 +1,19 @@
 """``lightning taxonomy build``: turn label columns, folders, pairs, paths or JSON into a taxonomy."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
+from nested_lightning.data.folders import is_hidden, leaf_paths, list_files
 from nested_lightning.data.labels import LabelledSource, read_labels
+from nested_lightning.data.splits import folder_split
 from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
 from nested_lightning.taxonomy import Path as Leaf
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.taxonomy.build import leaves_from_parents, numbered_levels
 
-_SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "predict"}
 _FORM = 'such as {"animal": {"bird": ["owl", "eagle"], "fish": ["cod"]}, "stone": null}'
 
 
@@ -51,12 +52,11 @@ def folders(folder: Path, *, output: Path, levels: list[str] | None = None, over
     prepare(output, overwrite=overwrite)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that holds the folders of the coarsest classes")
-    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
-    parents = [path.parent.parts for path in files if not any(part.startswith(".") for part in path.parts)]
-    leaves = [parts[1:] if parts[:1] and parts[0].lower() in _SPLITS else parts for parts in parents]
+    files = [parts for parts in list_files(folder) if not is_hidden(parts)]
+    leaves = [parts[bool(folder_split(parts)) : -1] for parts in files]
     if not any(leaves):
         raise DataError(f"{folder} has no folders with files in them: expected, for example, {folder}/animal/owl/1.jpg")
-    _write(folder, _without_inner(leaves), levels, output)
+    _write(folder, leaf_paths(leaves), levels, output)
 
 
 def edges(file: Path, *, output: Path, levels: list[str] | None = None, overwrite: bool = False) -> None:
@@ -124,7 +124,7 @@ def paths(
         if not all(names):
             raise DataError(f"{where}: {text!r} has an empty name between two {separator!r}. Fix it")
         leaves.append((*names[:-1], text) if keep_labels else names)
-    _write(file, _without_inner(leaves), levels, output)
+    _write(file, leaf_paths(leaves), levels, output)
 
 
 def json(file: Path, *, output: Path, levels: list[str] | None = None, overwrite: bool = False) -> None:
@@ -232,10 +232,3 @@ def _cells(source: str, column: str) -> Iterator[tuple[str, str]]:
         for row, label in enumerate(read_labels(table, column)):
             if label is not None:
                 yield f"{table.where([row])}, column {column!r}", label
-
-
-def _without_inner(paths: Iterable[Leaf]) -> list[Leaf]:
-    """Return the different paths without those that others continue: they are labels known less far."""
-    different = dict.fromkeys(path for path in paths if path)
-    inner = {path[:n] for path in different for n in range(1, len(path))}
-    return [path for path in different if path not in inner]

@@ -31,13 +31,13 @@ def check(
             )
         print(f"{what} is fine: {load_taxonomy(what)!r}")
         return
-    if taxonomy is None and len(label_columns or ()) < 2:
+    columns = leaf_or_levels(label_columns)
+    source = LabelledSource(what, taxonomy, columns, None, allow_repeated_names, argument="label_columns")
+    if taxonomy is None and not isinstance(columns, list) and not source.labelled_by_folders:
         raise ConfigurationError(
             f"the labels of {what} are to be compared with what? Give --taxonomy FILE, or --label_columns "
             "with one column for each level, coarse to fine"
         )
-    columns = leaf_or_levels(label_columns)
-    source = LabelledSource(what, taxonomy, columns, None, allow_repeated_names, argument="label_columns")
     if found := source.contradictions():
         print(*found, f"{len(found)} contradiction{'s' * (len(found) > 1)}", sep="\n")
         sys.exit(1)
