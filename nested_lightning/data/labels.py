@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nested_lightning.data.folders import find_class, leaf_paths
 from nested_lightning.data.reading import (
+    READING,
     Labels,
     ReadOptions,
     normalized,
@@ -118,7 +119,7 @@ class LabelledSource:
         label_columns: str | list[str] | None = None,
         levels: list[str] | None = None,
         allow_repeated_names: bool = False,
-        reading: ReadOptions = ReadOptions(),  # noqa: B008  # frozen
+        reading: ReadOptions = READING,
         argument: str = "data.label_columns",
     ) -> None:
         self._reading = reading
@@ -226,19 +227,19 @@ class LabelledSource:
         """Return the targets of a split, and every contradiction with the taxonomy."""
         taxonomy, columns = self.taxonomy, self.label_columns(split)
         if isinstance(columns, str):
-            labels = self._read(split, columns)
+            labels = self.labels(split, columns)
             if not any(table.folder_labels for table in split.tables):
                 return build.targets_from_labels(taxonomy, columns, labels, split.where)
             find = partial(find_class, taxonomy)
             targets, contradictions = build.targets_from_labels(taxonomy, columns, labels, split.where, find)
             _warn_of_other_folders(taxonomy, {label for label in labels if label is not None}, split.where())
             return targets, contradictions
-        cells = {column: self._read(split, column) for column in columns}
+        cells = {column: self.labels(split, column) for column in columns}
         return build.targets_from_columns(taxonomy, cells, split.where, range(taxonomy.n_levels))
 
     def _tree_of_folders(self) -> Taxonomy:
         """Return the tree of the folders that images are in; ConfigurationError if these have one level only."""
-        labels = {label for label in self._read(self.all_rows, _LEAF_COLUMN) if label is not None}
+        labels = {label for label in self.labels(self.all_rows, _LEAF_COLUMN) if label is not None}
         leaves = leaf_paths(tuple(label.split("/")) for label in sorted(labels))
         if max(map(len, leaves)) < 2:
             raise ConfigurationError(
@@ -260,12 +261,12 @@ class LabelledSource:
         for column in columns:
             if column not in self.all_rows.columns:
                 raise self.all_rows.missing_column(column, self._argument)
-        cells = {column: self._read(self.all_rows, column) for column in columns}
+        cells = {column: self.labels(self.all_rows, column) for column in columns}
         for column, labels in cells.items():
             warn_of_odd_labels(labels, column, self.all_rows.where)
         return build.leaves_from_columns(cells, self._allow_repeated_names, self.all_rows.where)
 
-    def _read(self, split: Split, column: str) -> Labels:
+    def labels(self, split: Split, column: str) -> Labels:
         """Return the labels of a split, read once, in one spelling if asked for."""
         for table in split.tables:
             if (table, column) not in self._cells:

@@ -33,6 +33,10 @@ class ReadOptions:
     normalize: bool = False
 
 
+READING = ReadOptions()
+"""The default."""
+
+
 def spellings(taxonomy: Taxonomy | None, labels: Iterable[str | None]) -> dict[str, str]:
     """Return the spelling of each label by its folded form: that of the taxonomy, else of the most rows.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from nested_lightning.data.vocabulary import PADDING
-from nested_lightning.errors import ConfigurationError, DataError
+from nested_lightning.errors import DataError
 from nested_lightning.utils.random import generator_from, seed_from
 
 Batch = tuple[Tensor, Tensor]
@@ -227,10 +227,3 @@ def evaluation_loader(
 
 def _as_is(batch: Batch) -> Batch:
     return batch
-
-
-def require_between(name: str, value: int, least: int, most: int) -> None:
-    """Raise a ConfigurationError if an argument of the data module is too small or too large."""
-    if not least <= value <= most:
-        bound = f"at least {least}" if value < least else f"at most {most}"
-        raise ConfigurationError(f"data.{name} must be {bound}, got {value}")

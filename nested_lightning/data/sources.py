@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from nested_lightning.data.folders import FolderRows, read_folder
-from nested_lightning.data.reading import ReadOptions
+from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.data.splits import SPLITS, canonical_names
 from nested_lightning.errors import DataError, mistake_behind, suggestion
 from nested_lightning.taxonomy.build import rows_in_words
@@ -98,7 +98,7 @@ class Split:
         )
 
 
-def open_source(source: Any, reading: ReadOptions = ReadOptions()) -> dict[str, Split]:  # noqa: B008  # frozen
+def open_source(source: Any, reading: ReadOptions = READING) -> dict[str, Split]:
     """Return the splits of a source by name: ``train``, ``validation``, ``test``, ``predict``, or a name of its own.
 
     Args:

@@ -14,6 +14,8 @@ from nested_lightning.taxonomy.names import clean, folded, means_missing
 Path = tuple[str, ...]
 MOST_LEVELS = 100
 """More are a mistake, such as a separator that is part of every name; each level becomes a part of the network."""
+_OF_THE_PATH = ("path", "path_confidence", "depth")
+"""Columns of predictions besides those of the levels; ``path`` is also a key of logs."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 """Halves of characters, which a Python str may contain but a file may not."""
 
@@ -208,6 +210,14 @@ def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:
             )
         if name in names[:position]:
             raise TaxonomyError(f"the level name '{name}' is given twice: {list(names)}. Rename one of them")
+    owners = dict.fromkeys(_OF_THE_PATH, "the predicted path")
+    for name in names:
+        for column in (name, f"{name}_confidence", f"{name}_own", f"{name}_own_confidence"):
+            if owners.setdefault(column, f"level '{name}'") != f"level '{name}'":
+                raise TaxonomyError(
+                    f"the level name '{name}' cannot be used: '{column}' is also a column of predictions or a key of "
+                    f"logs for {owners[column]}. Rename the level"
+                )
     return names
 
 
