@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal, TextIO
 
 import datasets
@@ -150,7 +151,7 @@ class _Form:
             next(rows, None)
             more = True
             while more:
-                chunk = [row[:width] + [""] * (width - len(row)) for row, _ in zip(rows, range(_CHUNK), strict=False)]
+                chunk = [row[:width] + [""] * (width - len(row)) for row in islice(rows, _CHUNK)]
                 more = len(chunk) == _CHUNK
                 cells = zip(*chunk, strict=True) if chunk else [()] * width
                 columns = [pa.array([cell or None for cell in column], pa.string()) for column in cells]

@@ -16,7 +16,7 @@ Where = Callable[[Iterable[int]], str]
 Target = Callable[[Row, bool], list[int]]
 """Returns the target of the labels of a row; the error for an unknown one suggests others if the flag is set."""
 _MOST_RANGES = 12
-_MOST_SUGGESTIONS = 5
+_MOST_SUGGESTIONS = 3
 """Each takes a look at all names of the taxonomy."""
 
 

@@ -23,6 +23,8 @@ def folded(text: str) -> str:
         >>> folded("Snowy\xa0\u200bOwl") == folded("snowy  owl")
         True
     """
+    if text.isascii():
+        return " ".join(text.lower().split())
     visible = (c for c in unicodedata.normalize("NFKC", text.casefold()) if unicodedata.category(c) != "Cf")
     return " ".join("".join(visible).split())
 
