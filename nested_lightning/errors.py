@@ -75,5 +75,16 @@ def suggestion(name: str, known: Iterable[str], n: int = 3) -> str:
     return f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
 
 
+def examples(names: Iterable[str], n: int = 3) -> str:
+    """Return the first ``n`` names, with dots if there are more.
+
+    Example:
+        >>> examples(["a", "b"]), examples("abcd")
+        ('a, b', 'a, b, c, ...')
+    """
+    listed = list(names)
+    return ", ".join(listed[:n]) + ", ..." * (len(listed) > n)
+
+
 def _pairs(text: str) -> set[str]:
     return {text[i : i + 2] for i in range(len(text) - 1)}

@@ -9,6 +9,7 @@ from torch import Tensor
 from nested_lightning.data.images import ImageColumn
 from nested_lightning.data.labels import LabelledSource
 from nested_lightning.data.numbers import NumberColumn, are_mostly_numbers
+from nested_lightning.data.origin import Origin
 from nested_lightning.data.sources import Split
 from nested_lightning.data.texts import TextColumn, read_texts
 from nested_lightning.data.vocabulary import TextOptions, Vocabulary
@@ -155,10 +156,12 @@ class Inputs:
         """Return the inputs of ascending row numbers ``LongTensor[N]`` in one tensor ``[N, *shape]``."""
         return self._open(split, self.shape).read(rows)
 
-    def text(self, split: Split, rows: Tensor) -> Callable[[int], str] | None:
-        """Return a function that returns the i-th of ``rows`` as it was written; None if the inputs are not texts."""
+    def origin(self, split: Split, rows: Tensor) -> tuple[Callable[[int], str] | None, Origin]:
+        """Return a function from i to the text of the i-th of ``rows`` (None: no texts), and where they come from."""
         name = self._name(split)
-        return partial(_text, split, name, rows) if self._is_text and _is_string(split, name) else None
+        return partial(_text, split, name, rows) if self._is_text and _is_string(split, name) else None, Origin(
+            split, rows, name
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values: the shape of one input and, for text, the vocabulary."""

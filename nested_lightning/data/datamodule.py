@@ -34,13 +34,13 @@ class HierarchicalDataModule(L.LightningDataModule):
     Args:
         source: ``"digits"`` (scikit-learn's 1,797 images of 8x8), a Hugging Face hub id, a local folder or file, a
             ``datasets.Dataset`` or ``DatasetDict``, a dict of these by split, or a list of these to concatenate.
-        taxonomy: the tree of labels: a :class:`Taxonomy`, its ``to_dict`` form, or a YAML file, your own or
-            one that comes with the package (``taxonomies/mnist.yaml``). None: built from ``label_columns``.
+        taxonomy: the tree of labels: a :class:`Taxonomy`, its ``to_dict`` form, or a YAML file, your own or one of
+            the package (``taxonomies/mnist.yaml``). None: built from ``label_columns`` or the folders of images.
         input_column: images, text, or numbers in any regular shape. None: the only image column.
         label_columns: one leaf column (a name), whose labels may be classes of any level, or paths; or a list
             of one column per level, coarse to fine. An empty cell is unknown. None: the columns named as the
             levels, or else ``label``.
-        levels: level names of a taxonomy built from columns. None: the column names.
+        levels: level names of a taxonomy built from columns or folders. None: the column names, or ``l1``, ``l2``, ...
         allow_repeated_names: whether one name may stand under two parents in a taxonomy built from columns.
         budgets: n_1..n_n, the number of rows of D_1..D_n; finer labels are hidden, the remaining rows are not used
             (Sec. 4.3). None: each row's own depth decides.
@@ -153,7 +153,7 @@ class HierarchicalDataModule(L.LightningDataModule):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, (C, H, W) for images, (maximum number of tokens,) for text; reads one input."""
+        """Shape of one input, (C, H, W) for images, (maximum number of tokens,) for text; reads one input or more."""
         return self._inputs.shape
 
     @property
@@ -274,7 +274,7 @@ class HierarchicalDataModule(L.LightningDataModule):
             split, rows, targets = self._select(part)
             augmentation = self._augmentation if part == "train" else None
             self._rows[part] = TensorRows(self._inputs.read(split, rows), targets, self._transform, augmentation)
-            self._rows[part].text = self._inputs.text(split, rows)
+            self._rows[part].text, self._rows[part].origin = self._inputs.origin(split, rows)
         return self._rows[part]
 
     def _stage(self) -> Stage:

@@ -18,7 +18,7 @@ from nested_lightning.data.splits import (
     refuse_hidden_splits,
     table_split,
 )
-from nested_lightning.errors import DataError, TaxonomyError
+from nested_lightning.errors import DataError, TaxonomyError, examples
 from nested_lightning.taxonomy import Path as Node
 from nested_lightning.taxonomy import Taxonomy
 
@@ -29,6 +29,7 @@ Reader = Callable[[list[str]], "datasets.Dataset"]
 """Reads table files of one format, one after the other."""
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _NO_CONTENT = ("thumbs.db", "desktop.ini", "readme", "readme.md", "readme.txt", "license", "license.txt", "license.md")
+_NO_ROWS = ("dataset_info.json", "dataset_infos.json")
 _NO_IMAGES = (".h5", ".hdf", ".grib", ".bufr", ".mpg", ".mpeg")  # Pillow recognises them, but cannot decode them
 
 
@@ -50,13 +51,22 @@ class FolderRows:
 
 
 def list_files(folder: Path) -> list[Parts]:
-    """Return the paths of all files below a folder, sorted; links are followed, except to a folder they are in."""
-    found = []
-    for root, folders, files in os.walk(folder, followlinks=True):
+    """Return the paths of all files below a folder, sorted; links are followed, except to a folder they are in.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    found: list[Parts] = []
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         here = os.path.realpath(root) + os.sep
         folders[:] = [name for name in folders if not here.startswith(os.path.realpath(f"{root}/{name}") + os.sep)]
-        found += [(Path(root) / name).relative_to(folder).parts for name in files]
+        above = Path(root).relative_to(folder).parts
+        found += [(*above, name) for name in files]
     return sorted(found, key="/".join)
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"folder {error.filename} cannot be read ({error.strerror}): correct its path or its permissions")
 
 
 def is_hidden(parts: Parts) -> bool:
@@ -80,7 +90,7 @@ def read_folder(folder: Path, table_suffixes: Iterable[str], read: Reader) -> li
     files = [parts for parts in everything if not is_hidden(parts)]
     metadata = [parts for parts in files if parts[-1] in _METADATA]
     images = [parts for parts in files if _suffix(parts) in _image_suffixes()]
-    tables = [parts for parts in files if _suffix(parts) in table_suffixes and parts not in metadata]
+    tables = [parts for parts in files if _suffix(parts) in table_suffixes and parts[-1] not in (*_METADATA, *_NO_ROWS)]
     if not images and not (tables or metadata):
         return None
     if images and len(images) >= len(tables):
@@ -181,7 +191,7 @@ def _read_listed(folder: Path, images: Sequence[Parts], metadata: Sequence[Parts
             here = [row for row, image in enumerate(named) if splits[image] == split]
             paths = _paths(folder, [named[row] for row in here])
             found.append(FolderRows(split or "train", _with_images(rows.select(here), paths), paths))
-    listed = ", ".join("/".join(parts) for parts in metadata[:3])
+    listed = examples(map("/".join, metadata))
     _warn(folder, sorted(unlisted), f"of {len(wanted)} images, which are not listed in {listed}")
     return found
 
@@ -233,7 +243,7 @@ def _in_a_split(folder: Path, splits: dict[Parts, str | None]) -> list[Parts]:
 
 
 def _warn_of_other_files(folder: Path, files: Iterable[Parts], kind: str, n_all: int) -> None:
-    others = sorted(parts for parts in files if parts[-1].lower() not in _NO_CONTENT)
+    others = sorted(parts for parts in files if parts[-1].lower() not in (*_NO_CONTENT, *_NO_ROWS))
     counts = Counter(_suffix(parts) or "without a suffix" for parts in others)
     listed = ", ".join(f"{n} {suffix}" for suffix, n in counts.most_common(5))
     advice = "; convert images to PNG or JPEG" if kind == "images" else ""
@@ -242,8 +252,7 @@ def _warn_of_other_files(folder: Path, files: Iterable[Parts], kind: str, n_all:
 
 def _warn(folder: Path, files: Sequence[Parts], what: str) -> None:
     if files:
-        examples = ", ".join("/".join(parts) for parts in files[:3]) + ", ..." * (len(files) > 3)
-        rank_zero_warn(f"{folder}: left out {len(files)} {what}: {examples}")
+        rank_zero_warn(f"{folder}: left out {len(files)} {what}: {examples(map('/'.join, files))}")
 
 
 def _paths(folder: Path, files: Iterable[Parts]) -> list[str]:

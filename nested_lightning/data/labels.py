@@ -21,7 +21,7 @@ from nested_lightning.data.reading import (
     without_missing,
 )
 from nested_lightning.data.sources import Split, Table, open_source
-from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
+from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError, examples
 from nested_lightning.taxonomy import Path, Taxonomy, build
 from nested_lightning.taxonomy.names import clean
 from nested_lightning.utils.resources import resource
@@ -103,7 +103,7 @@ class LabelledSource:
 
     Args:
         source: see :func:`~nested_lightning.data.sources.open_source`.
-        taxonomy: see :func:`load_taxonomy`; None: built from the label columns.
+        taxonomy: see :func:`load_taxonomy`; None: built from the label columns, or from the folders of images.
         label_columns: one leaf column (a name), or one column per level, coarse to fine (a list). None: the
             columns named as the taxonomy's levels, or else ``"label"``.
         levels: level names; they must be the taxonomy's, where one is given.
@@ -156,7 +156,7 @@ class LabelledSource:
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The tree of labels; the label columns of all splits are read only if it is not given."""
+        """The tree of labels; the labels of all splits are read only if it is not given."""
         if self._taxonomy is None and self.labelled_by_folders:
             return self._tree_of_folders()
         if self._taxonomy is None:
@@ -217,7 +217,8 @@ class LabelledSource:
             if not set(columns) & set(table.rows.column_names):
                 raise DataError(
                     f"{table.where()} has no label column: neither {', '.join(map(repr, columns))} nor "
-                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}. Set "
+                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}"
+                    f"{' (the images are not in folders of classes)' * (table.rows.column_names == ['image'])}. Set "
                     f"{self._argument} to the leaf column, or to a list of one column for each level, and give all "
                     "sources of a split labels of one kind"
                 )
@@ -293,5 +294,5 @@ def _warn_of_other_folders(taxonomy: Taxonomy, labels: set[str], where: str) -> 
             if label != node[-1] and not set(label.split("/")) <= set(node):
                 found.append(f"{label!r} as {'/'.join(node)!r}")
     if found:
-        shown = ", ".join(found[:3]) + ", ..." * (len(found) > 3)
-        rank_zero_warn(f"{where}: {len(found)} folder paths are matched by the name of the last folder: {shown}")
+        many = f"{len(found)} folder paths are matched by the name of the last folder"
+        rank_zero_warn(f"{where}: {many}: {examples(found)}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from nested_lightning.data.folders import FolderRows, read_folder
 from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.data.splits import SPLITS, canonical_names
-from nested_lightning.errors import DataError, mistake_behind, suggestion
+from nested_lightning.errors import DataError, examples, mistake_behind, suggestion
 from nested_lightning.taxonomy.build import rows_in_words
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Table:
     source: str
     split: str
     rows: "datasets.Dataset"
-    files: Sequence[str] = field(default=(), compare=False)
+    files: tuple[str, ...] = field(default=(), compare=False)
     folder_labels: bool = False
 
     @property
@@ -48,9 +48,15 @@ class Table:
         return bool(self.rows.info.builder_name == "tables")  # named after its module
 
     def where(self, rows: Iterable[int] | None = None) -> str:
-        """Return the place of some rows in words, for messages."""
+        """Return the place of some rows in words, for messages, with the files of images."""
         place = f"split {self.split!r} of {self.source}"
-        return place if rows is None else f"{rows_in_words(rows)} of {place}"
+        if rows is None:
+            return place
+        numbers = list(rows)
+        files = self.files if len(self.files) == len(self.rows) and self.files != (self.source,) else ()
+        return f"{rows_in_words(numbers)} of {place}" + (
+            f" ({examples(files[row] for row in numbers)})" if files else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,12 @@ def open_source(source: Any, reading: ReadOptions = READING) -> dict[str, Split]
     opened = {
         name: Split(tuple(t for t in tables if t.split == name)) for name in dict.fromkeys(t.split for t in tables)
     }
+    for table in tables:
+        if table.rows.format["type"] == "custom":
+            raise DataError(
+                f"{table.where()} has a transform of its own (with_transform or set_transform), which would not be "
+                "applied: give it as data.transform or data.augmentation, or apply it once with map"
+            )
     for split in opened.values():
         if not len(split):
             raise DataError(f"{split.where()} has no rows")
@@ -133,13 +145,15 @@ def _warn_of_shared_files(splits: Mapping[str, Split]) -> None:
     shared: dict[tuple[str, str], list[str]] = {}
     for name, split in splits.items() if len(splits) > 1 else ():
         for file in {file for table in split.tables for file in table.files}:
+            if not os.path.exists(file):  # a broken link: reading its row raises an error that names it
+                continue
             status = os.stat(file)
             first = seen.setdefault((status.st_dev, status.st_ino), (name, file))
             if first[0] != name:
                 shared.setdefault((first[0], name), []).append(file)
     for (first_name, name), files in shared.items():
-        examples = ", ".join(sorted(files)[:3]) + ", ..." * (len(files) > 3)
-        rank_zero_warn(f"the splits {first_name!r} and {name!r} share {len(files)} files: {examples}")
+        shown = examples(sorted(files))
+        rank_zero_warn(f"the splits {first_name!r} and {name!r} share {len(files)} files: {shown}")
 
 
 def _say_if_one_class(tables: Sequence[Table]) -> None:
@@ -158,7 +172,7 @@ def _tables(source: Any, reading: ReadOptions) -> list[Table]:
     if isinstance(source, str | Path):
         found = _load(str(source), reading)
         names = canonical_names(rows.split for rows in found)
-        return [Table(str(source), names[part.split], part.rows, part.files, part.labelled) for part in found]
+        return [Table(str(source), names[part.split], part.rows, tuple(part.files), part.labelled) for part in found]
     if isinstance(source, Mapping):
         names = canonical_names(map(str, source))
         return [
@@ -188,6 +202,8 @@ def _load(source: str, reading: ReadOptions) -> list[FolderRows]:
     """Load a source by name or path; any failure is one DataError."""
     import datasets
 
+    from nested_lightning.data.tables import load_by_name  # takes a second
+
     if source == DIGITS:
         return [FolderRows("train", _digits())]
     # Otherwise each local file opened would be reported to a download counter.
@@ -209,7 +225,7 @@ def _load(source: str, reading: ReadOptions) -> list[FolderRows]:
         loaded = (
             datasets.load_from_disk(str(path))
             if saved
-            else _load_by_name(str(path) if path.is_dir() else source, reading)
+            else load_by_name(str(path) if path.is_dir() else source, *_form(reading))
         )
     except Exception as error:  # each reader that load_dataset calls has its own exceptions
         raise mistake_behind(error) or _unreadable(source, path, error) from error
@@ -221,31 +237,16 @@ def _read_files(files: list[str], reading: ReadOptions) -> "datasets.Dataset":
     """Return the rows of files of one format, one after the other."""
     import datasets
 
+    from nested_lightning.data.tables import read_tables
+
     kind = Path(files[0]).suffix.lower()[1:]
     if kind in ("parquet", "arrow"):
         return datasets.load_dataset(kind, data_files=files, split="train")
-    return _read_text_files({"train": files}, reading)["train"]
+    return read_tables({"train": files}, *_form(reading))["train"]
 
 
-def _load_by_name(source: str, reading: ReadOptions) -> Mapping[str, "datasets.Dataset"]:
-    """Load a folder or hub id as ``datasets`` does, but files of text without guessing types."""
-    import datasets
-    from datasets.packaged_modules.csv.csv import Csv
-    from datasets.packaged_modules.json.json import Json
-
-    builder = datasets.load_dataset_builder(source)
-    if isinstance(builder, Csv | Json):
-        return _read_text_files(builder.config.data_files, reading)
-    builder.download_and_prepare()
-    opened: Mapping[str, datasets.Dataset] = builder.as_dataset()
-    return opened
-
-
-def _read_text_files(files: Mapping[str, Sequence[str]], reading: ReadOptions) -> Mapping[str, "datasets.Dataset"]:
-    from nested_lightning.data.tables import read_tables  # takes a second
-
-    opened: Mapping[str, datasets.Dataset] = read_tables(files, reading.separator, reading.encoding, reading.quotes)
-    return opened
+def _form(reading: ReadOptions) -> tuple[str | None, str, bool | None]:
+    return reading.separator, reading.encoding, reading.quotes
 
 
 def _has_configs(folder: Path) -> bool:

@@ -9,6 +9,8 @@ from typing import Any, Literal, TextIO
 
 import datasets
 import pyarrow as pa
+from datasets.packaged_modules.csv.csv import Csv
+from datasets.packaged_modules.json.json import Json
 from lightning.pytorch.utilities import rank_zero_warn
 
 from nested_lightning.errors import DataError
@@ -42,6 +44,19 @@ def read_tables(
     for note in filter(None, builder.info.description.split("\n")):
         rank_zero_warn(note)
     opened: datasets.DatasetDict = builder.as_dataset()
+    return opened
+
+
+def load_by_name(
+    source: str, separator: str | None, encoding: str, quotes: bool | None
+) -> Mapping[str, "datasets.Dataset"]:
+    """Load a folder or hub id as ``datasets`` does, but files of text without guessing types; see above."""
+    builder = datasets.load_dataset_builder(source)
+    if isinstance(builder, Csv | Json):
+        opened: Mapping[str, datasets.Dataset] = read_tables(builder.config.data_files, separator, encoding, quotes)
+    else:
+        builder.download_and_prepare()
+        opened = builder.as_dataset()
     return opened
 
 

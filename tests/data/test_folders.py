@@ -183,6 +183,7 @@ def test_every_image_is_in_one_split_or_named(
         (["data/training.csv", "data/eval.csv"], {"train": ["training.csv"], "test": ["eval.csv"]}, None),
         (["test/a.csv", "train/b.csv", "train/c.jsonl"], {"train": ["b.csv", "c.jsonl"], "test": ["a.csv"]}, None),
         (["train.csv", "figure.svg"], {"train": ["train.csv"]}, "1 .svg"),
+        (["rows.csv", "dataset_info.json"], {"train": ["rows.csv"]}, None),
     ],
 )
 def test_every_table_is_in_one_split_or_named(
@@ -242,6 +243,24 @@ def test_metadata_that_does_not_fit(text: str, parts: list[str], photos: Path) -
         open_source(photos)
 
 
-def test_files_and_leaves() -> None:
+def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    with raises_naming(DataError, str(tmp_path / "missing"), "No such file"):
+        list_files(tmp_path / "missing")
+
+
+def test_a_broken_link_is_an_image_that_cannot_be_decoded(photos: Path) -> None:
+    write(photos, "train/animal/owl", "train/animal/cod", "test/animal/owl")
+    (photos / "train" / "animal" / "owl" / "2.png").symlink_to(photos / "gone.png")
+    data = HierarchicalDataModule(photos, validation=0)
+    with raises_naming(DataError, "row 2 of split 'train'", "animal/owl/2.png", "cannot be decoded"):
+        data.setup("fit")
+
+
+def test_images_without_class_folders(photos: Path) -> None:
+    write(photos, "train/1.png", "test/2.png")
+    with raises_naming(DataError, "split 'train'", "no label column", "not in folders of classes"):
+        LabelledSource(photos, ANIMALS).targets("train")
+
+
+def test_leaf_paths() -> None:
     assert leaf_paths([("a",), ("a", "b"), (), ("c",), ("a", "b")]) == [("a", "b"), ("c",)]
-    assert list_files(Path(__file__).parent / "missing") == []
