@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from nested_lightning.data.columns import Inputs
 from nested_lightning.data.labels import LabelledSource
-from nested_lightning.data.partition import Partition, Selection, depths, partition, select
+from nested_lightning.data.partition import Partition, Selection, depths, partition, require_sizes, select
+from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.data.samplers import Batch, StageLoader, StageSampler, TensorRows, evaluation_loader, make_loader
 from nested_lightning.data.vocabulary import PADDING, TextOptions, Vocabulary
 from nested_lightning.errors import CheckpointError, ConfigurationError
@@ -54,8 +55,8 @@ class HierarchicalDataModule(L.LightningDataModule):
         augmentation: called with each float training input by itself, before ``transform``; draws its random
             numbers from torch, as torchvision v2 does.
         distortions: by name, transforms of one float image, such as :class:`~nested_lightning.transforms.Turbulence`.
-            The test also runs once under each of them, logged under ``test/NAME/...``. The random numbers of a row
-            depend on ``seed`` and its number alone: they are the same for all distortions.
+            The test also runs under each, logged under ``test/NAME/...``; random numbers depend on ``seed`` and row.
+        reading: how files of text are read, and which texts are labels.
         seed: of partition and order. None: that of ``seed_everything``, or 0.
 
     Raises:
@@ -93,22 +94,16 @@ class HierarchicalDataModule(L.LightningDataModule):
         transform: Callable[..., Any] | None = None,
         augmentation: Callable[..., Any] | None = None,
         distortions: Mapping[str, Callable[..., Any]] | None = None,
+        reading: ReadOptions = READING,
         seed: int | None = None,
     ) -> None:
         super().__init__()
         # the module's hyperparameters have a taxonomy too, and Lightning refuses to log two values
         self.save_hyperparameters(ignore=not_plain(locals()), logger=False)
-        self._labels = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names)
+        self._labels = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names, reading)
         self._inputs = Inputs(input_column, image_size, text, self._labels, self._select)
         self._budgets, self._validation, self._test = budgets, validation, test or 0
-        for name, value, least, most in (
-            ("batch_size", batch_size, 1, 2**31 - 1),  # the largest index
-            ("eval_batch_size", eval_batch_size, 1, 2**31 - 1),
-            ("num_workers", num_workers, 0, 1024),  # each is a process
-        ):
-            if not least <= value <= most:
-                bound = f"at least {least}" if value < least else f"at most {most}"
-                raise ConfigurationError(f"data.{name} must be {bound}, got {value}")
+        require_sizes(batch_size, eval_batch_size, num_workers)
         self._batch_size, self._eval_batch_size, self._num_workers = batch_size, eval_batch_size, num_workers
         self._transform, self._augmentation, self._given_seed = transform, augmentation, seed
         self._distortions = dict(distortions or {})

@@ -103,7 +103,7 @@ def read_folder(folder: Path, table_suffixes: Iterable[str], read: Reader) -> li
     return _read_tables(folder, tables, read)
 
 
-def find_class(taxonomy: Taxonomy, label: str) -> Node:
+def find_class(taxonomy: Taxonomy, label: str, suggest: bool = True) -> Node:
     """Return the class that a path of folders refers to.
 
     It is the class with this path or this name, or else the only class with the name of the last folder whose path
@@ -122,13 +122,13 @@ def find_class(taxonomy: Taxonomy, label: str) -> Node:
     if len(exact) == 1:
         return exact[0]
     if taxonomy.matches(label) or len(folders) == 1:
-        return taxonomy.find(label)
+        return taxonomy.find(label, suggest=suggest)
     coarser = [name for name in folders[:-1] if taxonomy.matches(name)]
     found = [path for path in taxonomy.matches(folders[-1]) if set(coarser) <= set(path)]
     if len(found) == 1:
         return found[0]
     try:
-        named = taxonomy.find(folders[-1])
+        named = taxonomy.find(folders[-1], suggest=suggest)
     except TaxonomyError as error:
         raise TaxonomyError(f"folder {label!r}: {error}") from None
     raise TaxonomyError(

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +12,16 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from nested_lightning.data.folders import FolderRows, read_folder
+from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.data.splits import SPLITS, canonical_names
-from nested_lightning.errors import DataError, examples, suggestion
+from nested_lightning.errors import DataError, examples, mistake_behind, suggestion
 from nested_lightning.taxonomy.build import rows_in_words
 
 if TYPE_CHECKING:
     import datasets
 
 DIGITS = "digits"
-_FORMATS = {
-    ".parquet": ("parquet", {}),
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
-    ".json": ("json", {}),
-    ".jsonl": ("json", {}),
-    ".arrow": ("arrow", {}),
-}
+_FORMATS = (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".arrow")
 
 
 @dataclass(frozen=True)
@@ -44,8 +39,13 @@ class Table:
     source: str
     split: str
     rows: "datasets.Dataset"
-    files: tuple[str, ...] = ()
+    files: tuple[str, ...] = field(default=(), compare=False)
     folder_labels: bool = False
+
+    @property
+    def is_untyped(self) -> bool:
+        """Whether the rows come from a file without types, in which numbers are text."""
+        return bool(self.rows.info.builder_name == "tables")  # named after its module
 
     def where(self, rows: Iterable[int] | None = None) -> str:
         """Return the place of some rows in words, for messages, with the files of images."""
@@ -104,7 +104,7 @@ class Split:
         )
 
 
-def open_source(source: Any) -> dict[str, Split]:
+def open_source(source: Any, reading: ReadOptions = READING) -> dict[str, Split]:
     """Return the splits of a source by name: ``train``, ``validation``, ``test``, ``predict``, or a name of its own.
 
     Args:
@@ -113,11 +113,12 @@ def open_source(source: Any) -> dict[str, Split]:
             ``datasets.Dataset`` (taken as ``train``) or ``DatasetDict``; a dict from split names to any of these; or
             a list of these, whose rows are put together. Alternative names of splits are those of
             :data:`~nested_lightning.data.splits.SPLITS`, in upper or lower case.
+        reading: how CSV, TSV and JSON files are read; their columns are text until they are used as numbers.
 
     Raises:
         DataError: the source does not exist, cannot be read, or has no rows.
     """
-    tables = _tables(source)
+    tables = _tables(source, reading)
     opened = {
         name: Split(tuple(t for t in tables if t.split == name)) for name in dict.fromkeys(t.split for t in tables)
     }
@@ -163,20 +164,22 @@ def _say_if_one_class(tables: Sequence[Table]) -> None:
             rank_zero_info(f"All {n} images of {tables[0].source} are in one class folder, {names.pop()!r}: one class")
 
 
-def _tables(source: Any) -> list[Table]:
+def _tables(source: Any, reading: ReadOptions) -> list[Table]:
     import datasets
 
     if isinstance(source, datasets.Dataset):
         return [Table("the given Dataset", "train", source)]
     if isinstance(source, str | Path):
-        found = _load(str(source))
+        found = _load(str(source), reading)
         names = canonical_names(rows.split for rows in found)
         return [Table(str(source), names[part.split], part.rows, tuple(part.files), part.labelled) for part in found]
     if isinstance(source, Mapping):
         names = canonical_names(map(str, source))
-        return [table for split, part in source.items() for table in _as_split(names[str(split)], _tables(part))]
+        return [
+            table for split, part in source.items() for table in _as_split(names[str(split)], _tables(part, reading))
+        ]
     if isinstance(source, Sequence) and len(source):
-        return [table for one in source for table in _tables(one)]
+        return [table for one in source for table in _tables(one, reading)]
     raise DataError(
         f"a source cannot be a {type(source).__name__} ({str(source)[:60]!r}): give a hub id, the path of "
         "a folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a dict of "
@@ -195,9 +198,11 @@ def _as_split(name: str, tables: list[Table]) -> list[Table]:
     )
 
 
-def _load(source: str) -> list[FolderRows]:
+def _load(source: str, reading: ReadOptions) -> list[FolderRows]:
     """Load a source by name or path; any failure is one DataError."""
     import datasets
+
+    from nested_lightning.data.tables import load_by_name  # takes a second
 
     if source == DIGITS:
         return [FolderRows("train", _digits())]
@@ -211,31 +216,37 @@ def _load(source: str) -> list[FolderRows]:
         )
     try:
         if path.is_file():
-            return [FolderRows("train", _read_files([str(path)]), [str(path)])]
+            return [FolderRows("train", _read_files([str(path)], reading), [str(path)])]
         saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
         if path.is_dir() and not saved and not _has_configs(path):
-            found = read_folder(path, _FORMATS, _read_files)
+            found = read_folder(path, _FORMATS, partial(_read_files, reading=reading))
             if found is not None:
                 return found
         loaded = (
             datasets.load_from_disk(str(path))
             if saved
-            else datasets.load_dataset(str(path) if path.is_dir() else source)
+            else load_by_name(str(path) if path.is_dir() else source, *_form(reading))
         )
-    except DataError:
-        raise
     except Exception as error:  # each reader that load_dataset calls has its own exceptions
-        raise _unreadable(source, path, error) from error
+        raise mistake_behind(error) or _unreadable(source, path, error) from error
     splits = {"train": loaded} if isinstance(loaded, datasets.Dataset) else loaded
     return [FolderRows(str(split), rows) for split, rows in splits.items()]
 
 
-def _read_files(files: list[str]) -> "datasets.Dataset":
+def _read_files(files: list[str], reading: ReadOptions) -> "datasets.Dataset":
     """Return the rows of files of one format, one after the other."""
     import datasets
 
-    kind, options = _FORMATS[Path(files[0]).suffix.lower()]
-    return datasets.load_dataset(kind, data_files=files, split="train", **options)
+    from nested_lightning.data.tables import read_tables
+
+    kind = Path(files[0]).suffix.lower()[1:]
+    if kind in ("parquet", "arrow"):
+        return datasets.load_dataset(kind, data_files=files, split="train")
+    return read_tables({"train": files}, *_form(reading))["train"]
+
+
+def _form(reading: ReadOptions) -> tuple[str | None, str, bool | None]:
+    return reading.separator, reading.encoding, reading.quotes
 
 
 def _has_configs(folder: Path) -> bool:
