@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nested_lightning.errors import TaxonomyError, suggestion
+from nested_lightning.taxonomy.names import clean, folded, means_missing
 
 Path = tuple[str, ...]
 MOST_LEVELS = 100
 """More are a mistake, such as a separator that is part of every name; each level becomes a part of the network."""
+_OF_THE_PATH = ("path", "path_confidence", "depth")
+"""Columns of predictions besides those of the levels; ``path`` is also a key of logs."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 """Halves of characters, which a Python str may contain but a file may not."""
 
@@ -107,12 +110,13 @@ class Tree:
             raise unknown_label("/".join(map(str, key)), self.levels[level], known)
         return self._indices[level][key]
 
-    def find(self, label: str, level: int | None = None) -> Path:
+    def find(self, label: str, level: int | None = None, suggest: bool = True) -> Path:
         """Path of the one class that a label written as text refers to.
 
         Args:
             label: a name (``"cat"``) or a whole path (``"animal/cat"``); a name wins over a path.
             level: where to look; by default at all levels, where a carried leaf counts at its own level only.
+            suggest: whether the error for an unknown label names the nearest ones, which takes time in a large tree.
 
         Raises:
             TaxonomyError: if no class matches (names the nearest ones) or several do (names their parents).
@@ -126,8 +130,8 @@ class Tree:
         if len(found) == 1:
             return found[0]
         if not found:
-            known = [text for text in self._texts if self.matches(text, level)]
-            raise unknown_label(label, None if level is None else self.levels[level], known)
+            known = (text for text in self._texts if self.matches(text, level))
+            raise unknown_label(label, None if level is None else self.levels[level], known, suggest)
         shown = [f"'{'/'.join(self.short(path))}' (level '{self.levels[len(path) - 1]}')" for path in found[:4]]
         more = f" or {len(found) - 4} more" if len(found) > 4 else ""
         raise TaxonomyError(
@@ -136,9 +140,12 @@ class Tree:
         )
 
     def matches(self, label: str, level: int | None = None) -> tuple[Path, ...]:
-        """Paths of all classes that a label may refer to (see :meth:`find`), possibly none."""
+        """Paths of all classes that a label may refer to (see :meth:`find`), possibly none.
+
+        Blanks around names and their Unicode form make no difference, unless a class has exactly this name.
+        """
         at = None if level is None else self.level_index(level)
-        for paths in self._texts.get(label, ()):
+        for paths in self._texts.get(label) or self._cleaned.get(clean(label), ([], [])):
             found = [p for p in paths if (p not in self._carried if at is None else len(p) == at + 1)]
             if found:
                 return tuple(found)
@@ -179,16 +186,35 @@ class Tree:
                 texts.setdefault("/".join(whole), ([], []))[1].append(path)
         return texts
 
+    @cached_property
+    def _cleaned(self) -> dict[str, tuple[list[Path], list[Path]]]:
+        """The same by cleaned text."""
+        texts: dict[str, tuple[list[Path], list[Path]]] = {}
+        for text, (names, paths) in self._texts.items():
+            known = texts.setdefault(clean(text), ([], []))
+            known[0].extend(names)
+            known[1].extend(paths)
+        return texts
+
 
 def is_name(value: object) -> bool:
     """Return whether a value can name a level or a class: a text that is not empty and that a file can contain."""
     return isinstance(value, str) and value != "" and _SURROGATES.search(value) is None
 
 
-def unknown_label(label: object, level: str | None, known: Iterable[str]) -> TaxonomyError:
-    """Return the error for a label that is not in the taxonomy; it names the nearest labels that are."""
-    texts = list(known)
+def unknown_label(label: object, level: str | None, known: Iterable[str], suggest: bool = True) -> TaxonomyError:
+    """Return the error for a label that is not in the taxonomy; it names the nearest labels that are if asked to."""
     where = "" if level is None else f" at level '{level}'"
+    if not suggest:
+        return TaxonomyError(f"the taxonomy has no class {label!r}{where}")
+    texts = list(known)
+    if same := next((text for text in texts if folded(text) == folded(str(label))), None):
+        return TaxonomyError(
+            f"the taxonomy has no class {label!r}{where}. Did you mean {same!r}? They differ only in case, blanks or "
+            "invisible characters: correct the label, or set reading.normalize"
+        )
+    if means_missing(str(label)):
+        where += ". If it means that the label is unknown, add it to reading.missing"
     listed = f" It has {', '.join(map(repr, texts[:8]))}{', ...' if len(texts) > 8 else ''}"
     return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{suggestion(str(label), texts) or listed}")
 
@@ -209,6 +235,14 @@ def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:
             )
         if name in names[:position]:
             raise TaxonomyError(f"the level name '{name}' is given twice: {list(names)}. Rename one of them")
+    owners = dict.fromkeys(_OF_THE_PATH, "the predicted path")
+    for name in names:
+        for column in (name, f"{name}_confidence", f"{name}_own", f"{name}_own_confidence"):
+            if owners.setdefault(column, f"level '{name}'") != f"level '{name}'":
+                raise TaxonomyError(
+                    f"the level name '{name}' cannot be used: '{column}' is also a column of predictions or a key of "
+                    f"logs for {owners[column]}. Rename the level"
+                )
     return names
 
 
