@@ -1,7 +1,6 @@
 """The Lightning module: a nested network with its loss, metrics, optimizer and predictions."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -20,8 +19,10 @@ from nested_lightning.metrics.epoch_loss import EpochLoss, finite_samples, non_f
 from nested_lightning.metrics.evaluation import Evaluation
 from nested_lightning.metrics.predictions import Prediction
 from nested_lightning.models import DenseBottleneck, NestedNetwork
+from nested_lightning.models.layers import evaluation_mode, train_on_any_batch
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.utils import training
 from nested_lightning.utils.hparams import keep_plain, not_plain
 
 Batch = tuple[Tensor, Tensor]
@@ -42,7 +43,8 @@ class NestedLightningModule(L.LightningModule):
         bottleneck_channels: width of the bottlenecks, one number or one per level.
         skip_connections: whether finer bottlenecks see the backbone besides the coarser bottleneck.
         feature_channels: channels of the backbone's features, needed where it has no attribute ``out_channels``.
-        optimizer: builds the optimizer of a stage from the parameters that train in it.
+        optimizer: builds the optimizer of a stage from the parameters that train in it. Of several parameter groups the
+            largest learning rate becomes the stage's, and the others keep their ratio to it.
         combination: how the levels' probabilities become one prediction: a name of
             ``nested_lightning.functional.combination.COMBINATIONS`` or a function. ``nested`` is Eq. 2.
         loss_weights: the alphas of Sec. 4.3, one per level. None: inversely proportional to the number of training
@@ -56,6 +58,7 @@ class NestedLightningModule(L.LightningModule):
     Attributes:
         stage: what is being trained; :class:`~nested_lightning.callbacks.CascadeTraining` sets it.
         evaluation: metrics and predictions at the end of training, before and after calibration; None until then.
+        learning_rate: the optimizer's without a cascade, such as ``Tuner.lr_find`` sets it; None: the optimizer's own.
 
     Raises:
         ConfigurationError: arguments that do not fit the taxonomy.
@@ -126,10 +129,12 @@ class NestedLightningModule(L.LightningModule):
         self.test_metrics = nn.ModuleList()
         self.stage = Stage(level=n_levels - 1, finished=True)
         self.evaluation: Evaluation | None = None
+        self.learning_rate: float | None = None
 
     def setup(self, stage: str) -> None:
         """Take the loss weights from the data module's counts, unless they were given."""
         if stage != "fit":
+            training.refuse_batch_size_finder(self.trainer)
             return
         self.evaluation = None  # on resuming, a checkpoint restores it after this
         if not self._count_weights:
@@ -170,7 +175,7 @@ class NestedLightningModule(L.LightningModule):
         The prediction for a sample depends on that sample alone: the network runs in evaluation mode, whatever mode
         it is in.
         """
-        with _evaluation_mode(self):
+        with evaluation_mode(self.modules()):
             own = self.own_log_probabilities(self(x))
         combined = self.combination(own, self.taxonomy)
         path, depth, confidence = consistent_path(combined, self.taxonomy, self.threshold)
@@ -181,8 +186,9 @@ class NestedLightningModule(L.LightningModule):
         self.evaluation = None  # a resumed run that trains on makes it outdated
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        x, target = batch
-        loss = self.loss(self(x, up_to=self.stage.level), target)
+        x, target = training.input_and_target(batch)
+        logits = train_on_any_batch(self, x, up_to=self.stage.level)
+        loss = self.loss(logits, target)
         self.train_loss.update(loss, x, batch_idx)
         self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         return loss
@@ -193,8 +199,9 @@ class NestedLightningModule(L.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.train_loss.refuse_non_finite(self._place("training"))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        x, target = batch
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        training.refuse_several_loaders("validation", len(self.trainer.num_val_batches))
+        x, target = training.input_and_target(batch)
         logits = self(x, up_to=self.stage.level)
         loss = self.loss(logits, target)
         self.val_loss.update(loss, x, batch_idx)
@@ -204,14 +211,17 @@ class NestedLightningModule(L.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self.val_loss.refuse_non_finite(self._place("validation"))
-        self._log_metrics("val", self.val_metrics)
+        values = self._log_metrics("val", self.val_metrics)
+        correct = [values[key] for level in self.taxonomy.levels if (key := f"{level}/accuracy") in values]
+        if correct:
+            self.log("val/correct_levels", torch.stack(correct).nansum().float())
 
     def on_test_start(self) -> None:
         new = [NestedMetrics(self.taxonomy, threshold=self.threshold) for _ in self.trainer.num_test_batches]
         self.test_metrics = nn.ModuleList(new).to(self.device)
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        x, target = batch
+        x, target = training.input_and_target(batch)
         metrics: Any = self.test_metrics[dataloader_idx]
         metrics.update(self.combined_log_probabilities(self(x)), target)
 
@@ -223,7 +233,8 @@ class NestedLightningModule(L.LightningModule):
             name = f"/{getattr(loaders[i].dataset, 'name', '') or f'loader_{i}'}" if i else ""
             self._log_metrics(f"test{name}", metrics)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
+        training.refuse_several_loaders("prediction", len(self.trainer.num_predict_batches))
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
         finite = finite_samples(x)
         if not bool(finite.all()):
@@ -231,11 +242,10 @@ class NestedLightningModule(L.LightningModule):
         return self.predict(x)
 
     def configure_optimizers(self) -> Optimizer:
-        """Return a fresh optimizer over what trains in this stage, at the stage's learning rate."""
+        """Return a fresh optimizer over what trains in this stage; its largest learning rate becomes the stage's."""
         optimizer = self.optimizer([p for p in self.network.parameters() if p.requires_grad])
-        if self.stage.learning_rate is not None:
-            for group in optimizer.param_groups:
-                group["lr"] = self.stage.learning_rate
+        rate = self.learning_rate if self.stage.learning_rate is None else self.stage.learning_rate
+        training.set_learning_rate(optimizer, rate)
         return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -263,25 +273,15 @@ class NestedLightningModule(L.LightningModule):
         if self.strict_loading:
             refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
 
-    def _log_metrics(self, split: str, metrics: NestedMetrics) -> None:
+    def _log_metrics(self, split: str, metrics: NestedMetrics) -> dict[str, Tensor]:
         values = metrics.compute()
         self.log_dict({f"{split}/{key}": value.float() for key, value in values.items()})
         metrics.reset()
+        return values
 
     def _place(self, kind: str) -> str:
         level = self.stage.level
         return f"stage {level + 1} ({self.taxonomy.levels[level]}), epoch {self.stage.epoch + 1}, {kind}"
-
-
-@contextmanager
-def _evaluation_mode(module: nn.Module) -> Iterator[None]:
-    training = [part for part in module.modules() if part.training]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part in training:
-            part.training = True
 
 
 def as_nested(module: L.LightningModule) -> NestedLightningModule:

@@ -4,7 +4,8 @@ import pytest
 import torch
 from helpers.refusing import refusing
 from helpers.toy import TAXONOMY, Recorder, backbone, loader, rows, toy_module, toy_trainer
-from helpers.witnesses import same
+from helpers.witnesses import copy_of, same
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 from torch.optim import SGD, Adam
 from torch.utils import _pytree as pytree
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule, Taxonomy
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, TemperatureScaling
-from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
+from nested_lightning.errors import CheckpointError, ConfigurationError, DataError, NonFiniteError
 from nested_lightning.functional.combination import independent, nested, sum_up
 from nested_lightning.models import ConvBottleneck, UNetEncoder
 
@@ -183,7 +184,9 @@ def test_logged_keys(tmp_path):
     of_path = ("accuracy", "inconsistency", "precision", "recall", "f1", "tree_distance", "aurc")
     measured = {f"{level}/{name}" for level in TAXONOMY.levels for name in of_level}
     measured |= {f"path/{name}" for name in of_path}
-    assert set(trainer.callback_metrics) == {f"val/{key}" for key in measured} | {"val/loss", "train/loss"}
+    assert set(trainer.callback_metrics) == {f"val/{key}" for key in {*measured, "loss", "correct_levels"}} | {
+        "train/loss"
+    }
     trainer.test(module, loader(seed=2), verbose=False)
     assert set(trainer.callback_metrics) == {f"test/{key}" for key in measured}
     # By hand: the accuracy of the combined predictions.
@@ -198,8 +201,74 @@ def test_levels_beyond_the_stage_are_not_measured(tmp_path):
     logger = Recorder()
     fit(tmp_path, toy_module(), CascadeTraining(max_epochs=1), max_epochs=-1, logger=logger)
     seen = [{key.split("/")[1] for key in row if key.startswith("val/")} for row in logger.rows if "val/loss" in row]
-    common = {"loss", "path"}
+    common = {"loss", "path", "correct_levels"}
     assert seen == [common | {"kind"}, common | {"kind", "group"}, common | {"kind", "group", "leaf"}]
+
+
+# ----------------------------------------------------------------------------------------------------- batches, loaders
+
+
+def test_a_last_batch_of_one_sample_trains(tmp_path):
+    module = toy_module()  # its backbone has PyTorch's batch normalisation
+    trained = []
+
+    class Watch(Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            self.before = copy_of(module)
+
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            after, norm = copy_of(module), "network.backbone.1.running_mean"
+            moved = [not torch.equal(self.before[name], after[name]) for name in (norm, "network.backbone.0.weight")]
+            trained.append((len(batch[0]), *moved, all(part.training for part in module.network.modules())))
+
+    fit(tmp_path, module, Watch(), train=loader(17))
+    assert trained == [(16, True, True, True), (1, False, True, True)]
+
+
+def test_other_mistakes_of_a_backbone_keep_their_message(tmp_path):
+    class Wrong(nn.Module):
+        def forward(self, x):
+            raise ValueError("Expected more than 1 value per channel, or so")
+
+    with pytest.raises(ValueError, match="or so"):
+        fit(tmp_path, toy_module(backbone=Wrong()))
+
+
+@pytest.mark.parametrize("run", ["fit", "validate"])
+def test_several_validation_loaders(tmp_path, run):
+    trainer, loaders = toy_trainer(tmp_path, max_epochs=1), [loader(), loader()]
+    with refusing(ConfigurationError, "validation takes one data loader, got 2", "ConcatDataset"):
+        trainer.fit(toy_module(), loader(), loaders) if run == "fit" else trainer.validate(toy_module(), loaders)
+
+
+def test_several_prediction_loaders(tmp_path):
+    with refusing(ConfigurationError, "prediction takes one data loader, got 2", "one after the other"):
+        toy_trainer(tmp_path).predict(toy_module(), [loader(), loader()])
+
+
+@pytest.mark.parametrize(
+    ("loaders", "got"),
+    [({"a": loader(), "b": loader()}, "a dict of a, b"), ([loader(), loader()], "a list of list, list")],
+)
+def test_several_training_loaders(tmp_path, loaders, got):
+    with refusing(DataError, f"got {got}", "ConcatDataset", "override training_step"):
+        fit(tmp_path, toy_module(), train=loaders)
+
+
+def test_own_steps_may_take_several_loaders(tmp_path):
+    class Own(NestedLightningModule):
+        def training_step(self, batch, batch_idx):
+            return sum(self.loss(self(x), target) for x, target in batch)
+
+        def validation_step(self, batch, batch_idx, dataloader_idx=0):
+            self.log("val/loss", self.loss(self(batch[0]), batch[1]))
+
+        def on_validation_epoch_end(self):
+            pass
+
+    trainer = fit(tmp_path, toy_module(Own), train=[loader(), loader()], validation=[loader()], max_epochs=1)
+    assert trainer.global_step == 2
+    toy_trainer(tmp_path).validate(toy_module(Own), [loader(), loader()], verbose=False)
 
 
 # ---------------------------------------------------------------------------------------------------------- not finite

@@ -7,6 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from nested_lightning.callbacks.companions import begin_averages, refuse_later_averages
 from nested_lightning.callbacks.evaluation import evaluate, has_validation, measure, outputs_of
 from nested_lightning.errors import CalibrationError
 from nested_lightning.metrics.evaluation import Outputs
@@ -24,6 +25,7 @@ class Calibrator(Callback, ABC):
 
     Raises:
         CalibrationError: there is no validation data.
+        ConfigurationError: a callback would replace the weights after they are calibrated.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,7 @@ class Calibrator(Callback, ABC):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage == "fit":  # on resuming, a checkpoint restores it after this
             self.done = False
+            refuse_later_averages(trainer, self)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not has_validation(trainer):
@@ -52,11 +55,12 @@ class Calibrator(Callback, ABC):
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = as_nested(pl_module)
-        if self.done or trainer.fast_dev_run or not module.stage.finished:  # type: ignore[attr-defined]
+        if self.done or not module.stage.finished:
             return
         evaluation = evaluate(trainer, module)
         assert evaluation is not None  # there is validation data
         self.calibrate(trainer, module, outputs_of(trainer, module, "val"))
+        begin_averages(trainer, module)  # they are what is saved
         self.done = True
         evaluation.update(measure(module, outputs_of(trainer, module, evaluation.split)))
         rank_zero_info(f"{type(self).__name__}: done")

@@ -5,10 +5,17 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
+from torch.nn import Parameter
 
+from nested_lightning.callbacks.best_weights import copy_of_changing, restore
+from nested_lightning.callbacks.companions import (
+    begin_averages,
+    current_weights,
+    refuse_companions,
+    warn_of_other_rates,
+)
 from nested_lightning.callbacks.evaluation import has_validation
 from nested_lightning.callbacks.schedule import PlannedStage, plan_stages
 from nested_lightning.errors import ConfigurationError
@@ -50,8 +57,8 @@ class CascadeTraining(Callback):
         plateau_factor: factor of the learning rate on a plateau.
 
     Raises:
-        ConfigurationError: values that do not fit the levels; no validation data; a strategy that splits weights; on
-            resuming, other stages.
+        ConfigurationError: values that do not fit the levels; no validation data; options or callbacks of the trainer
+            that cannot work beside it; on resuming, other stages.
     """
 
     _SAVED = ("index", "epoch", "epochs_in_all", "best", "bad_epochs", "best_state", "finished")
@@ -82,7 +89,7 @@ class CascadeTraining(Callback):
         self.epochs_in_all = 0
         self._cap: int | None = None
         self._module: NestedLightningModule | None = None
-        self._trainable: set[str] = set()
+        self._frozen: list[Parameter] = []
         self._reset(0)
 
     def _reset(self, index: int) -> None:
@@ -91,6 +98,7 @@ class CascadeTraining(Callback):
         self.best = float("inf")
         self.bad_epochs = 0
         self.best_state: dict[str, Tensor] | None = None
+        self._validated: dict[str, Tensor] | None = None
 
     @property
     def planned(self) -> PlannedStage:
@@ -105,27 +113,21 @@ class CascadeTraining(Callback):
         if stage != "fit":
             return
         module = as_nested(pl_module)
-        if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)):
-            raise ConfigurationError(
-                f"cascaded training freezes and restores whole weights, but {type(trainer.strategy).__name__} splits "
-                "them over the processes: set trainer.strategy to ddp. To save memory, freeze the backbone, set "
-                "trainer.precision to bf16-true, or lower data.batch_size and set trainer.accumulate_grad_batches"
-            )
         self.plan = plan_stages(
             module.taxonomy.levels, self.stages, self.max_epochs, self.learning_rate, self.plateau_factor
         )
-        if trainer.check_val_every_n_epoch != 1:
-            raise ConfigurationError(
-                "cascaded training decides after every epoch: set trainer.check_val_every_n_epoch to 1, "
-                f"got {trainer.check_val_every_n_epoch}"
-            )
+        refuse_companions(trainer, module.taxonomy.levels, [stage.level for stage in self.plan])
         if self._module is not module:
             self._module = module
-            self._trainable = {name for name, p in module.named_parameters() if p.requires_grad}
+            self._frozen = [p for p in module.parameters() if not p.requires_grad]
         self.finished, self.epochs_in_all = False, 0
+        self._reload = trainer.reload_dataloaders_every_n_epochs  # type: ignore[attr-defined]
         self._reset(0)
         loop = trainer.fit_loop
-        if not trainer.fast_dev_run and loop.max_epochs != -1:  # type: ignore[attr-defined]
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self.plan = [stage._replace(max_epochs=1) for stage in self.plan]
+            loop.max_epochs = loop.epoch_loop.max_steps = -1
+        elif loop.max_epochs != -1:
             # With a finite limit, a run killed after its last epoch would resume as done and never calibrate.
             self._cap, loop.max_epochs = loop.max_epochs, -1
         self._enter(module)
@@ -161,11 +163,13 @@ class CascadeTraining(Callback):
                 "data: set data.validation, or pass val_dataloaders to Trainer.fit"
             )
         self._prepare(trainer, as_nested(pl_module))
+        if self.learning_rate is not None and not self.epoch:
+            warn_of_other_rates(trainer, self.planned.learning_rate)
         trainer.should_stop = trainer.should_stop or self.finished
         self._stop_at_cap(trainer)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        trainer.reload_dataloaders_every_n_epochs = 0  # type: ignore[attr-defined]
+        trainer.reload_dataloaders_every_n_epochs = self._reload  # type: ignore[attr-defined]
         self._prepare(trainer, as_nested(pl_module))
 
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
@@ -180,6 +184,16 @@ class CascadeTraining(Callback):
                 'there is no final.ckpt. To continue, resume with ckpt_path="last"'
             )
 
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        begin_averages(trainer, as_nested(pl_module), anew=False)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the weights that were validated: before the epoch ends, other callbacks may prune or average them."""
+        loss = trainer.callback_metrics.get("val/loss")
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and loss is not None:
+            better, module = float(loss) < self.best - self.min_delta, as_nested(pl_module)
+            self._validated = copy_of_changing(module, current_weights(trainer, module)) if better else None
+
     # Not in on_validation_end, where a checkpoint would pair the next stage with the batch counters of this one.
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = as_nested(pl_module)
@@ -190,12 +204,12 @@ class CascadeTraining(Callback):
                 "validation_step"
             )
         loss = float(trainer.callback_metrics["val/loss"])
-        values = {"stage": self.index + 1, "epoch": self.epoch + 1, "learning_rate": groups[0]["lr"]}
+        rate = max(group["lr"] for group in groups)
+        values = {"stage": self.index + 1, "epoch": self.epoch + 1, "learning_rate": rate}
         module.log_dict({f"cascade/{name}": float(value) for name, value in values.items()})
         if loss < self.best - self.min_delta:
             self.best, self.bad_epochs = loss, 0
-            changing = _changing(module)
-            self.best_state = {n: value.detach().clone() for n, value in module.state_dict().items() if n in changing}
+            self.best_state = self._validated or copy_of_changing(module, current_weights(trainer, module))
         else:
             self.bad_epochs += 1
             if self.bad_epochs % self.plateau_patience == 0:
@@ -232,7 +246,8 @@ class CascadeTraining(Callback):
 
     def _end_stage(self, trainer: L.Trainer, module: NestedLightningModule, last: bool) -> None:
         if self.best_state is not None:
-            module.load_state_dict(self.best_state, strict=False)
+            restore(module, self.best_state)
+        begin_averages(trainer, module)
         if last:
             self.finished = trainer.should_stop = True
             self.best_state = None  # the module has them
@@ -265,9 +280,11 @@ class CascadeTraining(Callback):
             patience=self.patience,
             patience_left=self.patience - self.bad_epochs,
         )
+        # By identity: pruning renames parameters.
         frozen = {id(p) for i in range(level + 1, module.taxonomy.n_levels) for p in _parameters(module, i)}
-        for name, parameter in module.named_parameters():
-            parameter.requires_grad_(name in self._trainable and id(parameter) not in frozen)
+        frozen.update(map(id, self._frozen))
+        for parameter in module.parameters():
+            parameter.requires_grad_(id(parameter) not in frozen)
 
     def _prepare(self, trainer: L.Trainer, module: NestedLightningModule) -> None:
         """Set frozen parts to evaluation mode, and seed the random numbers of this epoch."""
@@ -281,10 +298,3 @@ class CascadeTraining(Callback):
 
 def _parameters(module: NestedLightningModule, level: int) -> list[Tensor]:
     return [parameter for part in module.network.parts(level) for parameter in part.parameters()]
-
-
-def _changing(module: NestedLightningModule) -> set[str]:
-    """Return the names of what a stage changes: trained parameters, and buffers except those of ``fit_inputs``."""
-    fixed = {f"network.backbone.{name}" for name in getattr(module.network.backbone, "fitted_buffers", ())}
-    buffers = {name for name, _ in module.named_buffers()}
-    return buffers - fixed | {name for name, parameter in module.named_parameters() if parameter.requires_grad}

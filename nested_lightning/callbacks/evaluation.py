@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 import lightning as L
@@ -11,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DistributedSampler, IterableDataset, SequentialSampler
 
+from nested_lightning.callbacks.companions import use_averages
 from nested_lightning.callbacks.signals import EndRequests
 from nested_lightning.errors import DataError
 from nested_lightning.metrics import NestedMetrics
@@ -30,6 +32,7 @@ def evaluate(trainer: L.Trainer, module: NestedLightningModule) -> Evaluation | 
     process has to call it.
     """
     if module.evaluation is None:
+        use_averages(trainer, module)
         test = run_test(trainer, module)
         if test is None and not has_validation(trainer):
             return None
@@ -80,6 +83,8 @@ def interruptible(trainer: L.Trainer, steps: Iterable[T], description: str, tota
 def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, up_to: int | None = None) -> Outputs:
     """Embed every sample of ``loader`` in evaluation mode; each of several processes gets all samples, in order.
 
+    Under ``fast_dev_run`` only as many batches as it says.
+
     Args:
         trainer: knows devices, precision and processes.
         module: its network is run.
@@ -92,7 +97,8 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, 
     parts = []
     precision = trainer.precision_plugin
     dtype = module.network.heads[0].linear.weight.dtype  # heads run outside autocast
-    for batch in tracked(trainer, loader, "samples through the network"):
+    some = islice(loader, int(trainer.fast_dev_run)) if trainer.fast_dev_run else loader  # type: ignore[attr-defined]
+    for batch in tracked(trainer, some, "samples through the network"):
         x, target = trainer.strategy.batch_to_device(precision.convert_input(batch))
         with precision.forward_context():
             embeddings = module.network.embed(x, up_to)

@@ -61,27 +61,30 @@ class RejectionFineTuning(Calibrator):
         self.refit_classes = refit_classes
 
     def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
-        if self.steps == 0:
+        steps = min(self.steps, int(trainer.fast_dev_run) or self.steps)  # type: ignore[attr-defined]
+        if steps == 0:
             return
         train = run_network(trainer, module, _training_loader(trainer))
         for i, head in enumerate(module.network.heads):
             known = train.target[:, i] >= 0
+            if not known.any() and trainer.fast_dev_run:  # type: ignore[attr-defined]
+                continue
             if not known.any():
                 raise CalibrationError(
                     f"no training sample has a label at level {module.taxonomy.levels[i]!r}, so its rejection class "
                     "cannot be trained: add labelled samples, or remove RejectionFineTuning"
                 )
             generator = torch.Generator().manual_seed(run_seed() * 1000 + i)
-            progress = partial(
-                interruptible, trainer, description=f"rejection, {module.taxonomy.levels[i]}", total=self.steps
-            )
-            self._fine_tune(head, train.embeddings[i][known], train.target[known, i], generator, progress)
+            name = f"rejection, {module.taxonomy.levels[i]}"
+            progress = partial(interruptible, trainer, description=name, total=steps)
+            self._fine_tune(head, train.embeddings[i][known], train.target[known, i], steps, generator, progress)
 
     def _fine_tune(
         self,
         head: BottleneckHead,
         embeddings: Tensor,
         labels: Tensor,
+        steps: int,
         generator: torch.Generator,
         show_progress: Callable[[Iterable[Tensor]], Iterable[Tensor]],
     ) -> None:
@@ -93,7 +96,7 @@ class RejectionFineTuning(Calibrator):
         head.rejection_fitted.fill_(True)
         optimizer = torch.optim.Adam(head.linear.requires_grad_(True).parameters(), lr=self.learning_rate)
         with torch.enable_grad():
-            for batch in show_progress(islice(_batches(len(x), self.batch_size, generator), self.steps)):
+            for batch in show_progress(islice(_batches(len(x), self.batch_size, generator), steps)):
                 optimizer.zero_grad()
                 cross_entropy(head.classify(x[batch]), y[batch]).backward()
                 if not self.refit_classes:

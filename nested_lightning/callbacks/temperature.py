@@ -41,6 +41,9 @@ class TemperatureScaling(Calibrator):
         temperatures: list[float] = []
         for i, level in enumerate(module.taxonomy.levels):
             known = (validation.target[:, i] >= 0).nonzero().flatten()
+            if len(known) == 0 and trainer.fast_dev_run:  # type: ignore[attr-defined]
+                temperatures.append(1.0)
+                continue
             if len(known) == 0:
                 raise CalibrationError(
                     f"no validation sample has a label at level {level!r}, so no temperature can be fitted: add "

@@ -92,6 +92,10 @@ class NestedCLI(LightningCLI):
             )
         if self.subcommand == "fit" and path not in (None, "last"):
             AtomicCheckpointIO().load_checkpoint(path)  # the others have read it for its options
+        if options.trainer.barebones:
+            raise ConfigurationError(
+                "trainer.barebones switches off the metrics, loggers and checkpoints that a run needs: set it to false"
+            )
         # Loggers of this package write into the folder of the run, also with a config.yaml of another folder.
         # ${trainer.default_root_dir} in a recipe would not do: with any ${...} jsonargparse 4.53 writes all options
         # out and reads them again, which turns a checkpoint's label "3" into a number.

@@ -104,7 +104,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         self._inputs = Inputs(input_column, image_size, text, self._labels, self._select)
         self._budgets, self._validation, self._test = budgets, validation, test or 0
         require_sizes(batch_size, eval_batch_size, num_workers)
-        self._batch_size, self._eval_batch_size, self._num_workers = batch_size, eval_batch_size, num_workers
+        self.batch_size, self.eval_batch_size, self._num_workers = batch_size, eval_batch_size, num_workers
         self._transform, self._augmentation, self._given_seed = transform, augmentation, seed
         self._distortions = dict(distortions or {})
         self._rows: dict[str, TensorRows] = {}
@@ -197,9 +197,9 @@ class HierarchicalDataModule(L.LightningDataModule):
         chosen = wanted.nonzero().flatten()
         lengths = (rows.inputs[chosen] != PADDING).sum(1) if rows.inputs.dtype == torch.int32 else None
         sampler = StageSampler(
-            chosen, self._seed, self._position, *self._world(), lengths=lengths, batch_size=self._batch_size
+            chosen, self._seed, self._position, *self._world(), lengths=lengths, batch_size=self.batch_size
         )
-        return make_loader(StageLoader, rows, sampler, self._batch_size, self._num_workers)
+        return make_loader(StageLoader, rows, sampler, self.batch_size, self._num_workers)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
         """Return the validation rows, each on one process; no loader if there are none."""
@@ -292,4 +292,4 @@ class HierarchicalDataModule(L.LightningDataModule):
         return (1, 0) if self.trainer is None else (self.trainer.world_size, self.trainer.global_rank)
 
     def _evaluation_loader(self, rows: TensorRows, *world: int) -> DataLoader[Batch]:
-        return evaluation_loader(rows, self._eval_batch_size, self._num_workers, *world)
+        return evaluation_loader(rows, self.eval_batch_size, self._num_workers, *world)

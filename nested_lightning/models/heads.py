@@ -15,7 +15,7 @@ class BottleneckHead(nn.Module):
 
     The map is averaged over its spatial dimensions and scaled to length 1 (L2) over the channels; a map of zeros stays
     zero. A linear layer gives one logit per class and, in the last column, one for "none of these". That logit is minus
-    infinity, and its parameters get a gradient of exactly zero, until the buffer ``rejection_fitted`` is set to true.
+    infinity, and its parameters get a gradient of exactly zero, until the buffer ``rejection_fitted`` is set to 1.
     So no parameter ever changes its shape, and until then a softmax over all columns is one over the real classes.
 
     Args:
@@ -24,7 +24,8 @@ class BottleneckHead(nn.Module):
 
     Attributes:
         linear: the classifier, ``channels`` to ``n_classes + 1``.
-        rejection_fitted: scalar bool tensor, stored in checkpoints.
+        rejection_fitted: scalar tensor, 0 or 1, stored in checkpoints. It is of whole numbers, as averages of models
+            (``torch.optim.swa_utils.AveragedModel``) cannot subtract bool.
 
     Shape:
         - input: ``[B, channels]`` or ``[B, channels, ...]`` with any number of spatial dimensions
@@ -45,7 +46,7 @@ class BottleneckHead(nn.Module):
         # An embedding of length 1 has mean square 1/channels. Initial weights and Adam's step are meant for mean
         # square 1: without this factor most epochs are spent on growing logits to a useful size.
         self._scale = channels**0.5
-        self.register_buffer("rejection_fitted", torch.tensor(False))
+        self.register_buffer("rejection_fitted", torch.tensor(0))
 
     def embed(self, features: Tensor) -> Tensor:
         """Return the embedding f_i ``[B, channels]``, of length 1, of ``features`` ``[B, channels, ...]``."""
@@ -55,7 +56,7 @@ class BottleneckHead(nn.Module):
         """Return the logits ``[B, n_classes + 1]`` of embeddings ``[B, channels]``."""
         logits: Tensor = self.linear(self._scale * embedding)
         # torch.where, not an `if`: no wait for the device, and the masked branch gets a gradient of exactly zero.
-        rejection = torch.where(self.rejection_fitted, logits[:, -1:], -torch.inf)
+        rejection = torch.where(self.rejection_fitted.bool(), logits[:, -1:], -torch.inf)
         return torch.cat([logits[:, :-1], rejection], dim=1)
 
     def forward(self, features: Tensor) -> Tensor:

@@ -5,8 +5,10 @@ PyTorch's terms, only suits long epochs: a level known for 200 samples has 7 bat
 statistics would still be the initial ones at the time of early stopping. 0.1 loses nothing on larger data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Integral
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
@@ -38,6 +40,34 @@ class RobustBatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Accept any number of dimensions."""
+
+
+@contextmanager
+def evaluation_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Set ``modules`` to evaluation mode for a while; afterwards each is in the mode it was in."""
+    training = [module for module in modules if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def train_on_any_batch(network: nn.Module, x: Tensor, **kwargs: Any) -> Any:
+    """Return ``network(x, **kwargs)``, also where its batch normalisation refuses a batch of one sample.
+
+    As with :class:`RobustBatchNorm`, that batch is then normalised with the running statistics.
+    """
+    try:
+        return network(x, **kwargs)
+    except (ValueError, RuntimeError) as error:  # compiled, a RuntimeError
+        if len(x) > 1 or "more than 1 value per channel" not in str(error):
+            raise
+    layers = (layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm))
+    with evaluation_mode(layers):
+        return network(x, **kwargs)
 
 
 def global_average(features: Tensor) -> Tensor:

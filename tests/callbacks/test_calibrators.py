@@ -10,6 +10,7 @@ from helpers.toy import TAXONOMY, loader, rows, toy_fit, toy_module, toy_trainer
 from helpers.witnesses import copy_of, same
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.utils.data import DataLoader, TensorDataset
 
 from nested_lightning.callbacks import (
     CascadeTraining,
@@ -256,10 +257,13 @@ def test_the_measurements_are_those_of_the_metrics(tmp_path):
 
 
 @pytest.mark.parametrize("callback", [RejectionFineTuning(steps=2), TemperatureScaling()])
-def test_not_in_a_run_that_only_tries_the_code(tmp_path, callback):
-    _, _, changed = fit(tmp_path, callback, fast_dev_run=True)
-    assert changed == set()
-    assert not callback.done
+def test_a_run_that_only_tries_the_code_calibrates_on_one_batch(tmp_path, callback):
+    x, target = rows(64, depth=2)  # no sample is labelled at the last level, as may be in one batch
+    batches = DataLoader(TensorDataset(x, target), batch_size=16)
+    module, _, changed = fit(tmp_path, callback, train=batches, validation=batches, fast_dev_run=True)
+    assert changed
+    assert callback.done
+    assert {len(outputs.target) for outputs in module.evaluation.outputs.values()} == {16}
 
 
 @pytest.mark.parametrize("callback", [RejectionFineTuning(steps=2), TemperatureScaling()])

@@ -61,11 +61,17 @@ def test_max_epochs_of_the_trainer_in_the_last_stage_finishes(tmp_path):
     assert same(copy_of(module.network), diary.ended[2])
 
 
-def test_fast_dev_run(tmp_path):
-    callbacks = RejectionFineTuning(), TemperatureScaling(), RunCheckpoint()
-    trainer, _, diary = fit(tmp_path, CascadeTraining(), None, *callbacks, fast_dev_run=True)
-    assert trainer.global_step == 1
-    assert diary.levels == [0]
+@pytest.mark.parametrize("batches", [True, 2])
+def test_fast_dev_run_tries_every_stage_and_calibration(tmp_path, batches):
+    calibrators = RejectionFineTuning(), TemperatureScaling()
+    trainer, module, diary = fit(
+        tmp_path, CascadeTraining(), None, *calibrators, RunCheckpoint(), train=loader(64), fast_dev_run=batches
+    )
+    assert trainer.global_step == 3 * batches
+    assert diary.levels == [0, 1, 2]
+    assert module.stage.finished
+    assert all(c.done for c in calibrators)
+    assert len(module.evaluation.outputs["val"].target) == 16 * batches
     assert not list(tmp_path.rglob("*.ckpt"))
 
 

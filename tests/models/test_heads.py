@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel
 
 from nested_lightning.models import BottleneckHead
 
@@ -117,3 +118,18 @@ def test_fitting_survives_a_checkpoint_and_changes_no_shape():
     assert {name: value.shape for name, value in other.state_dict().items()} == shapes
     features = torch.rand(2, 8)
     assert torch.equal(other(features), head(features))
+
+
+def test_torch_can_average_it():
+    head = BottleneckHead(channels=4, n_classes=2)
+    average = AveragedModel(head, use_buffers=True)
+    for _ in range(2):
+        average.update_parameters(head)
+    assert average.module.rejection_fitted == 0
+
+
+def test_a_flag_saved_as_bool_is_read():
+    head = BottleneckHead(channels=4, n_classes=2)
+    head.load_state_dict({**head.state_dict(), "rejection_fitted": torch.tensor(True)})
+    assert head.rejection_fitted == 1
+    assert torch.isfinite(head(torch.rand(3, 4))).all()
