@@ -22,9 +22,9 @@ install: $(BIN)/.installed
 fit: install
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/lightning fit --config recipes/$(RECIPE).yaml --trainer.default_root_dir $(OUT) --ckpt_path last
 
-# Each file in one process, as its tests share what takes long; every test computes with one thread.
+# Runs that several tests need are trained once for all processes; every test computes with one thread.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term --cov-fail-under=90
 
 slow: install
 	$(BIN)/python -m pytest -m slow

@@ -1,10 +1,10 @@
-"""What all tests share."""
+"""Settings and fixtures of all tests."""
 
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -12,12 +12,12 @@ import torch
 if TYPE_CHECKING:
     from helpers.killed_run import Server
 
-# A hub id must fail at once, and no test may depend on the network.
+# No test may depend on the network: a hub id fails at once.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_DISABLE_PROGRESS_BARS"] = "1"
 _cache = tempfile.TemporaryDirectory(prefix="nested-lightning-tests-")
 os.environ["HF_DATASETS_CACHE"] = _cache.name
-# W&B sends nothing, asks for nothing and leaves nothing behind.
+# W&B sends nothing, asks nothing and leaves no files.
 os.environ.update(WANDB_MODE="offline", WANDB_SILENT="true")
 os.environ.update({f"WANDB_{name}_DIR": _cache.name for name in ("CACHE", "DATA", "CONFIG")})
 torch.set_num_threads(1)
@@ -25,7 +25,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Folder of the real data sets; the test is skipped where it is missing."""
+    """Return the folder of the real data sets; skip the test if it is missing."""
     default = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("NESTED_LIGHTNING_DATA", default))
     if not folder.is_dir():
@@ -49,15 +49,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server() -> "Iterator[Server]":
-    """Runs the command line in processes of their own."""
+    """Start a server that runs the command line in new processes."""
     from helpers.killed_run import Server  # imports datasets, which looks at the environment once
 
     with Server() as running:
         yield running
 
 
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> None:
+    """Make the random numbers of shared fixtures independent of the test that needs them first."""
+    if fixturedef.scope != "function":
+        _seed()
+
+
 @pytest.fixture(autouse=True)
-def _seeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a test draw the same whatever was run before it, in whichever process."""
-    monkeypatch.delenv("PL_GLOBAL_SEED", raising=False)
+def _seeds() -> None:
+    """Make the random numbers of a test independent of the tests before it."""
+    _seed()
+
+
+def _seed() -> None:
+    os.environ.pop("PL_GLOBAL_SEED", None)
     torch.manual_seed(0)

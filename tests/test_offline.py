@@ -1,4 +1,4 @@
-"""Without a network: a run on local data never looks for one, and a run in a sandbox without one completes."""
+"""A run on local data never uses the network, and completes in a sandbox without one."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ from typing import Any
 
 import datasets
 import pytest
-from helpers.commands import SHORT, digits, run, write_rows
+from helpers.commands import SHORT, digits, run, write_image, write_rows
 from helpers.network import NetworkUsedError, no_network
 
 from nested_lightning.data.sources import open_source
@@ -20,7 +20,7 @@ RECIPE_TESTS = Path(__file__).with_name("test_recipes.py")
 
 @pytest.fixture
 def online(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the libraries use the network, as they would at a user's."""
+    """Let the libraries use the network, as they do for a user."""
     for name in ("HF_HUB_OFFLINE", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
@@ -50,37 +50,25 @@ def test_the_digits_from_training_to_predictions(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("online")
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet", "folder", "images", "saved"])
 def test_local_sources(kind: str, tmp_path: Path) -> None:
-    """A library may report files that are opened; of each kind one, as its cache hides a second look."""
+    """Open one source of each kind, as a library could report what it opens."""
     rows = datasets.Dataset.from_dict({"x": [1.5, 2.5], "label": [str(tmp_path), kind]})
     path = tmp_path / {"folder": ".", "images": ".", "saved": "saved"}.get(kind, f"rows.{kind}")
-    if kind == "csv":
-        rows.to_csv(path)
-    elif kind == "json":
-        write_rows(path, list(rows))
-    elif kind == "images":
-        (tmp_path / "train" / "a").mkdir(parents=True)
-        (tmp_path / "train" / "a" / "1.png").write_bytes(_picture())
-    elif kind == "saved":
-        rows.save_to_disk(path)
-    else:
-        rows.to_parquet(tmp_path / "train.parquet" if kind == "folder" else path)
+    write = {
+        "csv": rows.to_csv,
+        "json": lambda path: write_rows(path, list(rows)),
+        "parquet": rows.to_parquet,
+        "folder": lambda path: rows.to_parquet(path / "train.parquet"),
+        "images": lambda path: [write_image(path / "train" / "a" / f"{i}.png") for i in range(2)],
+        "saved": rows.save_to_disk,
+    }
+    write[kind](path)
     with no_network():
-        assert len(open_source(str(path))["train"]) == (1 if kind == "images" else 2)
-
-
-def _picture() -> bytes:
-    import io
-
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("L", (2, 2)).save(file, "PNG")
-    return file.getvalue()
+        assert len(open_source(str(path))["train"]) == 2
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> list[str]:
-    """How to start a command without a network; the test is skipped where this is not allowed."""
+    """Return a command prefix for running without a network; skip where this is not allowed."""
     look = "import socket; print(len(socket.if_nameindex()))"
     try:
         seen = subprocess.run([*SANDBOX, sys.executable, "-c", look], capture_output=True, text=True, check=False)
@@ -94,7 +82,7 @@ def sandbox() -> list[str]:
 
 @pytest.mark.slow
 def test_every_recipe_in_a_sandbox(sandbox: list[str]) -> None:
-    """The tests of the recipes, each recipe and overlay on a few rows, where there is no network at all."""
+    """Run the tests of the recipes, each recipe and overlay on a few samples, without any network."""
     environment: dict[str, Any] = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
     tests = [sys.executable, "-m", "pytest", str(RECIPE_TESTS), "-m", "slow or not slow", "-k", "runs or encoder"]
     done = subprocess.run([*sandbox, *tests], capture_output=True, text=True, check=False, env=environment)
@@ -115,7 +103,7 @@ REAL = {
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [*REAL, "digits"])
 def test_recipes_on_the_real_data_in_a_sandbox(recipe: str, sandbox: list[str], data_dir: Path, tmp_path: Path) -> None:
-    """From training to predictions, on few rows of the whole files."""
+    """Train and predict on a few samples of the real files."""
     folder, budgets = REAL.get(recipe, (None, "[300,300,300]"))
     source = [] if folder is None else ["--data.source", str(data_dir / folder)]
     few = ["--data.budgets", budgets, "--data.validation=100", "--trainer.accelerator=cpu", *SHORT]
@@ -123,8 +111,8 @@ def test_recipes_on_the_real_data_in_a_sandbox(recipe: str, sandbox: list[str], 
     environment = {name: value for name, value in os.environ.items() if name not in ("HF_HUB_OFFLINE", "WANDB_MODE")}
     for arguments in (
         ["fit", f"--config=recipes/{recipe}.yaml", *source, *few, f"--trainer.default_root_dir={tmp_path}"],
-        ["predict", f"--ckpt_path={tmp_path}/checkpoints/final.ckpt", f"--trainer.default_root_dir={tmp_path}/answers"],
+        ["predict", f"--ckpt_path={tmp_path}/checkpoints/final.ckpt", f"--trainer.default_root_dir={tmp_path}/new"],
     ):
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "answers" / "predictions.parquet").exists()
+    assert (tmp_path / "new" / "predictions.parquet").exists()

@@ -1,4 +1,4 @@
-"""A whole project in sixty lines, with public names alone."""
+"""A user's whole project in sixty lines that uses public names only."""
 
 import ast
 from importlib import import_module
@@ -14,7 +14,7 @@ from helpers.own_project import LEVELS, TREE
 def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("project"))
-        patch.setenv("PL_GLOBAL_SEED", "")  # what the project sets is taken back
+        patch.setenv("PL_GLOBAL_SEED", "")  # restored after the project has set it
         return own_project.main()
 
 
@@ -29,13 +29,13 @@ def test_the_project_is_short_and_uses_public_names():
 
 
 def test_it_learns_every_level(trained):
-    _, _, new, answers = trained
+    _, _, new, predictions = trained
     for i, (level, least) in enumerate(zip(LEVELS, (0.95, 0.9, 0.85, 0.7), strict=True)):
-        names = [TREE.names(i)[k] for batch in answers for k in batch.probabilities[i].argmax(1).tolist()]
+        names = [TREE.names(i)[k] for batch in predictions for k in batch.probabilities[i].argmax(1).tolist()]
         assert sum(name == label for name, label in zip(names, new[level], strict=True)) > least * len(new), level
 
 
-def test_its_answers_are_consistent(trained):
+def test_its_predictions_are_consistent(trained):
     for batch in trained[3]:
         assert len(batch.depth) == 100
         for i in range(1, 4):  # Eq. 2: the probabilities of the children sum up to their parent's
@@ -47,17 +47,16 @@ def test_its_answers_are_consistent(trained):
                 assert TREE.target(TREE.nodes(depth - 1)[path[depth - 1]])[:depth] == path[:depth]
 
 
-def test_its_answers_are_as_deep_as_they_are_sure(trained):
-    module, _, new, answers = trained
-    for batch in answers:
-        sure = batch.depth > 0
-        assert (batch.path_confidence[sure] >= module.threshold).all()
-    depths = torch.cat([batch.depth for batch in answers])
-    leaf = torch.cat([batch.path[:, 3] for batch in answers])
+def test_its_predictions_are_as_deep_as_they_are_confident(trained):
+    module, _, new, predictions = trained
+    for batch in predictions:
+        assert (batch.path_confidence[batch.depth > 0] >= module.threshold).all()
+    depths = torch.cat([batch.depth for batch in predictions])
+    leaf = torch.cat([batch.path[:, 3] for batch in predictions])
     deep = depths == 4
-    right = torch.tensor([TREE.names(3)[k] == label for k, label in zip(leaf.tolist(), new["species"], strict=True)])
+    correct = torch.tensor([TREE.names(3)[k] == label for k, label in zip(leaf.tolist(), new["species"], strict=True)])
     assert 0.5 < deep.float().mean() < 1
-    assert right[deep].float().mean() > 0.75
+    assert correct[deep].float().mean() > 0.75
 
 
 def test_it_is_calibrated(trained):

@@ -7,15 +7,15 @@ import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 import pytest
-import yaml
-from helpers.commands import SHORT, run
-from PIL import Image
+from helpers.commands import SHORT, options_of, run, write_image
+from helpers.once import made_once
 
 from nested_lightning import HierarchicalDataModule, Taxonomy, callbacks
 from nested_lightning.data.vocabulary import TextOptions
@@ -57,24 +57,23 @@ def block(language: str, containing: str) -> str:
     return found[0]
 
 
-def image(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(len(path.as_posix())).integers(0, 255, (9, 8, 3))
-    Image.fromarray(pixels.astype(np.uint8)).save(path)
-
-
 @pytest.fixture(scope="module")
 def project(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a folder with the files that the pages mention and the runs that their commands write."""
-    root = tmp_path_factory.mktemp("project")
+    """Return a folder with the files that the pages mention and the runs that their commands write."""
+    made = made_once(tmp_path_factory, "project", lambda root: make_project(root, trained))
+    return shutil.copytree(made, tmp_path_factory.mktemp("project") / "copy")
+
+
+def make_project(root: Path, trained: Path) -> None:
+    photo = partial(write_image, size=(8, 9), mode="RGB")
     for name in ("animal", "bird", "eagle", "owl", "cod", "perch", "stone"):
         for i in range(6):
-            image(root / "photos" / "train" / name / f"{i}.png")
-        image(root / "photos" / "test" / name / "0.png")
+            photo(root / "photos" / "train" / name / f"{i}.png", i)
+        photo(root / "photos" / "test" / name / "0.png")
     for i in range(3):
-        image(root / "new_photos" / f"{i}.png")
+        photo(root / "new_photos" / f"{i}.png", i)
     for path in ("train/animal/bird/owl", "train/animal/fish/cod", "test/animal/fish/cod", "train/stone"):
-        image(root / "nested_photos" / path / "0.png")
+        photo(root / "nested_photos" / path / "0.png")
     (root / "pairs.csv").write_text("child,parent\nowl,bird\nbird,animal\nanimal,\nstone,\n")
     (root / "classes.txt").write_text("animal/bird/owl\nanimal/bird\nstone\n")
     (root / "classes.json").write_text('{"animal": {"bird": ["owl", "eagle"]}, "stone": null}')
@@ -99,7 +98,6 @@ def project(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         run(*next(words for words in fits() if "photos" in words), *SHORT)
-    return root
 
 
 def fits() -> list[list[str]]:
@@ -134,21 +132,13 @@ def test_the_first_example_is_short() -> None:
 
 
 @pytest.mark.parametrize("words", commands("lightning", "nested-lightning"))
-def test_commands(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    if words[1] != "fit":
-        run(*words[1:])
-        return
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as end:
-        run(*words[1:], "--print_config")
-    assert end.value.code == 0, capsys.readouterr().err
+def test_commands(words: list[str]) -> None:
+    (options_of if words[1] == "fit" else run)(*words[1:])
 
 
 @pytest.mark.parametrize("words", fits(), ids=" ".join)
-def test_the_data_of_commands_fit(words: list[str], project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        run(*words, "--print_config")
-    options = yaml.safe_load(capsys.readouterr().out)["data"]
+def test_the_data_of_commands_fit(words: list[str], project: Path) -> None:
+    options = options_of(*words)["data"]
     options["text"] = TextOptions(**options["text"])
     if options["source"] in ("ylecun/mnist", "MNIST_FOLDER"):
         pytest.skip("MNIST does not come with the package")
@@ -239,9 +229,7 @@ def test_walks_pass_at_most_five_files() -> None:
 
 
 def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        run("fit", "--config", "recipes/digits.yaml", "--print_config")
-    known = {"config", "help", *keys(yaml.safe_load(capsys.readouterr().out))}
+    known = {"config", "help", *keys(options_of("fit", "--config", "recipes/digits.yaml"))}
     encoder = inspect.signature(PretrainedEncoder).parameters  # of a backbone that the digits do not have
     known |= {f"model.backbone.init_args.{name}" for name in encoder}
     taxonomy = ("discover", "build columns", "build paths", "show", "check")
@@ -251,9 +239,7 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
         known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))
     for benchmark in ("peers/__main__.py", "paper/__main__.py", "speed/figures.py"):
         known |= set(re.findall(r'"--(\w+)"', (ROOT / "benchmarks" / benchmark).read_text()))
-    known |= set(
-        ["nnodes", "node", "nproc", "master", "signal", "requeue", "kill", "nodes", "ntasks", "gpus", "open"]
-    )  # of launchers
+    known |= {"nnodes", "node", "nproc", "master", "signal", "requeue", "kill", "nodes", "ntasks", "gpus", "open"}
     named = {name for page in PAGES for name in re.findall(r"(?<![\w-])--([a-z][a-z_.]*[a-z_])", page.read_text())}
     assert named - known == set()
 

@@ -38,41 +38,31 @@ def text(random: np.random.Generator) -> str:
     return " ".join(f"word{i}" for i in random.integers(0, 50, 30))
 
 
+def by_level(taxonomy: Taxonomy, column: str = "{}") -> dict[str, list[str]]:
+    return {column.format(level): [leaf[i] for leaf in taxonomy.leaves] for i, level in enumerate(taxonomy.levels)}
+
+
 class Schema(NamedTuple):
-    """Columns of a data set: the folder of the real rows, and how to make others."""
+    """Columns of a data set: the folder of its real rows, and how to make random ones."""
 
     folder: str
     column: str
-    make: Callable[[np.random.Generator], Any]  # one input
-    labels: dict[str, list[str]]  # label column -> labels of the rows, from the start again when they are used up
+    make: Callable[[np.random.Generator], Any]  # makes one input
+    labels: dict[str, list[str]]  # label column -> labels of the rows, repeated as needed
 
 
 SCHEMAS = {
     "ylecun/mnist": Schema("mnist", "image", partial(picture, (28, 28)), {"label": DIGITS}),
     "zalando-datasets/fashion_mnist": Schema("fashion_mnist", "image", partial(picture, (28, 28)), {"label": FASHION}),
     "uoft-cs/cifar10": Schema("cifar10", "img", partial(picture, (32, 32, 3)), {"label": CIFAR}),
-    "uoft-cs/cifar100": Schema(
-        "cifar100",
-        "img",
-        partial(picture, (32, 32, 3)),
-        {
-            "fine_label": [fine for _, fine in CIFAR100.leaves],
-            "coarse_label": [coarse for coarse, _ in CIFAR100.leaves],
-        },
-    ),
+    "uoft-cs/cifar100": Schema("cifar100", "img", partial(picture, (32, 32, 3)), by_level(CIFAR100, "{}_label")),
     "GVJahnavi/PlantVillage_dataset": Schema(
         "plantvillage", "image", partial(picture, (80, 80, 3)), {"label": list(PLANTS.names(2))}
     ),
-    "DeveloperOats/DBPedia_Classes": Schema(
-        "dbpedia_classes",
-        "text",
-        text,
-        {level: [leaf[i] for leaf in DBPEDIA.leaves] for i, level in enumerate(DBPEDIA.levels)},
-    ),
+    "DeveloperOats/DBPedia_Classes": Schema("dbpedia_classes", "text", text, by_level(DBPEDIA)),
 }
 SMALL_BAG = {"model.backbone.n_grams": 500, "model.backbone.channels": 16}
-# What has to be set besides: where an overlay was written for three levels, or for bottlenecks of any size; and where
-# a backbone is large.
+# Extra options where an overlay assumes three levels or bottlenecks of any size, and where a backbone is large.
 BESIDES: dict[tuple[str, str | None], dict[str, Any]] = {
     (TEXT, None): SMALL_BAG,
     **{(TEXT, overlay): SMALL_BAG for overlay in OVERLAYS},
@@ -92,7 +82,7 @@ def options(name: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return for each hub id a folder with a few rows: real ones where they are at hand, else noise."""
+    """Return a folder with a few rows for each hub id: real ones if they are available, else random ones."""
     root = tmp_path_factory.mktemp("data")
     real = Path(os.environ.get("NESTED_LIGHTNING_DATA", Path(__file__).parents[2] / "shared" / "data"))
     found = {"digits": "digits"}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nested_lightning.data.labelled import LabelledSource
+from nested_lightning.data.labels import LabelledSource
 from nested_lightning.data.sources import Split, Table
 from nested_lightning.errors import ConfigurationError, DataError, suggestion
 from nested_lightning.loading import load_run

@@ -13,7 +13,6 @@ from nested_lightning.callbacks.schedule import PlannedStage, plan_stages
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.stage import Stage, StageData
-from nested_lightning.strategies.sharding import load_weights, whole
 from nested_lightning.utils.reseed import reseed
 
 
@@ -94,7 +93,7 @@ class CascadeTraining(Callback):
         return self.plan[self.index]
 
     def state_dict(self) -> dict[str, Any]:
-        saved = whole({name: getattr(self, name) for name in self._SAVED})
+        saved = {name: getattr(self, name) for name in self._SAVED}
         return {**saved, "levels": [stage.level for stage in self.plan]}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -103,9 +102,9 @@ class CascadeTraining(Callback):
         module = as_nested(pl_module)
         if isinstance(trainer.strategy, (FSDPStrategy, ModelParallelStrategy, DeepSpeedStrategy)):
             raise ConfigurationError(
-                f"cascaded training freezes and restores whole weights, and {type(trainer.strategy).__name__} gives "
-                "each process a part of them only: set trainer.strategy to ddp, or to sharded_backbone, which splits "
-                "the backbone alone"
+                f"cascaded training freezes and restores whole weights, but {type(trainer.strategy).__name__} splits "
+                "them over the processes: set trainer.strategy to ddp. To save memory, freeze the backbone, set "
+                "trainer.precision to bf16-true, or lower data.batch_size and set trainer.accumulate_grad_batches"
             )
         self.plan = plan_stages(
             module.taxonomy.levels, self.stages, self.max_epochs, self.learning_rate, self.plateau_factor
@@ -221,7 +220,7 @@ class CascadeTraining(Callback):
 
     def _end_stage(self, trainer: L.Trainer, module: NestedLightningModule, last: bool) -> None:
         if self.best_state is not None:
-            load_weights(module, self.best_state, strict=False)
+            module.load_state_dict(self.best_state, strict=False)
         if last:
             self.finished = trainer.should_stop = True
             self.best_state = None  # the weights themselves, from now on

@@ -15,7 +15,6 @@ from nested_lightning.errors import DataError
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.metrics.predictions import Answers
 from nested_lightning.module import NestedLightningModule
-from nested_lightning.strategies.sharding import whole_weights
 
 T = TypeVar("T")
 
@@ -71,12 +70,11 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, 
     parts = []
     precision = trainer.precision_plugin
     dtype = module.network.heads[0].linear.weight.dtype  # what autocast made smaller is classified outside of it
-    with whole_weights(module):
-        for batch in tracked(trainer, loader, "rows through the network"):
-            x, target = trainer.strategy.batch_to_device(precision.convert_input(batch))
-            with precision.forward_context():
-                embeddings = module.network.embed(x, up_to)
-            parts.append((*(f.to(dtype) for f in embeddings), target))
+    for batch in tracked(trainer, loader, "rows through the network"):
+        x, target = trainer.strategy.batch_to_device(precision.convert_input(batch))
+        with precision.forward_context():
+            embeddings = module.network.embed(x, up_to)
+        parts.append((*(f.to(dtype) for f in embeddings), target))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     rows = _row_numbers(loader, len(columns[-1]))
     samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))

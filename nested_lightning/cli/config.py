@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.taxonomy.yaml_nodes import compose
+from nested_lightning.taxonomy.yaml import compose
 from nested_lightning.utils.resources import resource
 
 _GROUPS = ("model", "data", "trainer", "cascade", "rejection", "temperature", "checkpoint")

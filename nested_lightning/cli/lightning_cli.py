@@ -40,9 +40,6 @@ from nested_lightning.errors import ConfigurationError, mistake_behind
 from nested_lightning.loggers import RunCSVLogger
 from nested_lightning.loggers.wandb import keep_wandb_offline
 from nested_lightning.module import NestedLightningModule
-from nested_lightning.strategies.sharded_backbone import (
-    ShardedBackboneStrategy as ShardedBackboneStrategy,  # makes its name known
-)
 
 _DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
 Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.

@@ -1,6 +1,7 @@
-"""Image columns: decoded once, into one uint8 tensor."""
+"""Read image columns, decoded once into one uint8 tensor."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,41 +18,35 @@ if TYPE_CHECKING:
 _GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 
 
+@dataclass
 class ImageColumn:
-    """Reads the images of a column; all get the channels and the size of the first.
+    """Reads the images of a column; the channels and the size of the first one apply to all.
 
     Args:
-        split: where the column is.
+        split: has the column.
         column: its name.
-        size: height and width that every image is resized to; None: all must have one size already.
-        shape: (C, H, W) that these images have to match, height and width giving way to ``size``; None: the
-            first image decides.
+        size: height and width to resize images to; None: all images must already have one size.
+        given_shape: (C, H, W) that the images must have, except that ``size`` replaces height and width; None: that
+            of the first image.
     """
 
-    def __init__(
-        self,
-        split: Split,
-        column: str,
-        size: tuple[int, int] | None = None,
-        shape: tuple[int, ...] | None = None,
-    ) -> None:
-        self._split, self._column, self._size, self._given_shape = split, column, size, shape
+    split: Split
+    column: str
+    size: tuple[int, int] | None = None
+    given_shape: tuple[int, ...] | None = None
 
     @cached_property
     def shape(self) -> tuple[int, ...]:
         """Return (C, H, W): one channel for grey images, else three."""
-        if self._given_shape is not None:
-            return (self._given_shape[0], *(self._size or self._given_shape[1:]))
-        table = self._split.tables[0]
+        if self.given_shape is not None:
+            return (self.given_shape[0], *(self.size or self.given_shape[1:]))
+        table = self.split.tables[0]
         image = self._open(table, 0, self._cells(table, [0])[0])
         channels = 1 if image.mode in _GREY_MODES else 3
-        return (channels, *(self._size or (image.height, image.width)))
+        return (channels, *(self.size or (image.height, image.width)))
 
     def read(self, rows: Tensor) -> Tensor:
-        """Decode ``rows``, a ``LongTensor[N]`` of ascending row numbers.
-
-        Returns:
-            ``uint8[N, C, H, W]``.
+        """Decode ``rows``, a ``LongTensor[N]`` of ascending row numbers, to ``uint8[N, C, H, W]``.
 
         Raises:
             DataError: an image is missing or corrupt, or has another size; names source, split and row.
@@ -59,14 +54,14 @@ class ImageColumn:
         images = torch.empty(len(rows), *self.shape, dtype=torch.uint8)
         done = 0
         with ThreadPoolExecutor() as pool:
-            for block in pool.map(self._read_chunk, *zip(*self._split.chunks(rows), strict=True)):
+            for block in pool.map(self._read_chunk, *zip(*self.split.chunks(rows), strict=True)):
                 images[done : done + len(block)] = block
                 done += len(block)
         return images
 
     def _cells(self, table: Table, rows: list[int]) -> list[Any]:
-        cells = table.rows.with_format("arrow", columns=[self._column])[rows]
-        return cells[self._column].to_pylist()  # type: ignore[no-any-return]
+        cells = table.rows.with_format("arrow", columns=[self.column])[rows]
+        return cells[self.column].to_pylist()  # type: ignore[no-any-return]
 
     def _read_chunk(self, table: Table, rows: list[int]) -> Tensor:
         pixels = [
@@ -79,14 +74,14 @@ class ImageColumn:
         import datasets
 
         if cell is None or (cell["bytes"] is None and cell["path"] is None):
-            raise DataError(f"{table.where(row)}: column {self._column!r} has no image. Drop the row")
+            raise DataError(f"{table.where([row])}: column {self.column!r} has no image. Drop the row")
         try:
             image: Image = datasets.Image().decode_example(cell)
             return image
-        except Exception as error:  # what a broken file raises differs between its formats
+        except Exception as error:  # each image format raises its own exceptions
             name = f" {cell['path']}" if cell["path"] else ""
             raise DataError(
-                f"{table.where(row)}: the image{name} in column {self._column!r} cannot be decoded "
+                f"{table.where([row])}: the image{name} in column {self.column!r} cannot be decoded "
                 f"({type(error).__name__}: {error}). Replace the image or drop the row"
             ) from error
 
@@ -97,17 +92,17 @@ class ImageColumn:
         channels, height, width = self.shape
         if image.mode in ("I", "F"):
             raise DataError(
-                f"{table.where(row)}: the image has {image.mode!r} pixels (32 bits), whose range is not "
+                f"{table.where([row])}: the image has {image.mode!r} pixels (32 bits), whose range is not "
                 "known. Convert it to 8 or 16 bits, or store it as an array of numbers"
             )
         if image.mode.startswith("I;16"):
             image = Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8))
         image = image.convert("L" if channels == 1 else "RGB")
-        if self._size is not None and image.size != (width, height):
+        if self.size is not None and image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         if (image.height, image.width) != (height, width):
             raise DataError(
-                f"{table.where(row)}: the image is {image.height}x{image.width} (height x width), while the "
+                f"{table.where([row])}: the image is {image.height}x{image.width} (height x width), while the "
                 f"first training image is {height}x{width}. Set data.image_size to resize them all"
             )
         return np.asarray(image).reshape(height, width, channels)

@@ -1,49 +1,48 @@
-"""Label columns of any kind, turned into names and then into targets."""
+"""A source with its labels: its splits, its taxonomy, and the targets of its rows."""
 
 import math
+import os
 from collections.abc import Sequence
-from itertools import accumulate
+from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from nested_lightning.data.sources import Split, Table
-from nested_lightning.errors import DataError, TaxonomyError
-from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.data.sources import Split, Table, open_source
+from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
+from nested_lightning.taxonomy import Path, Taxonomy, build
+from nested_lightning.utils.resources import resource
 
-Labels = list[str | None]
+_LEAF_COLUMN = "label"
+_SPLIT_ORDER = ("train", "validation", "test", "predict")
 
 
-def taxonomy_of_columns(
-    splits: Sequence[Split], columns: Sequence[str], levels: Sequence[str], allow_repeated_names: bool
-) -> Taxonomy:
-    """Build the taxonomy from the label columns (coarse to fine) of all ``splits``, in their order.
+def load_taxonomy(taxonomy: Any) -> Taxonomy:
+    """Return a taxonomy given as a :class:`Taxonomy`, its ``to_dict`` form, or the path of a YAML file.
 
     Raises:
-        TaxonomyError: the columns do not nest; see :meth:`Taxonomy.from_columns`.
+        TaxonomyError: it is none of these, or not a taxonomy.
+        ConfigurationError: the file does not exist.
     """
-    tables = [table for split in splits for table in split.tables]
-    cells = {
-        level: [label for table in tables for label in read_labels(table, column)]
-        for level, column in zip(levels, columns, strict=True)
-    }
-    try:
-        return Taxonomy.from_columns(cells, allow_repeated_names=allow_repeated_names)
-    except TaxonomyError as error:
-        starts = accumulate((len(table.rows) for table in tables), initial=0)
-        places = [f"{table.where()} from row {start} on" for table, start in zip(tables, starts, strict=False)]
-        raise TaxonomyError(f"{error}. The rows are counted through: {'; '.join(places)}") from None
+    if isinstance(taxonomy, Taxonomy):
+        return taxonomy
+    if isinstance(taxonomy, dict):
+        return Taxonomy.from_dict(taxonomy)
+    if isinstance(taxonomy, str | os.PathLike):
+        return Taxonomy.from_yaml(resource(os.fspath(taxonomy)))
+    raise TaxonomyError(
+        f"data.taxonomy cannot be {taxonomy!r}: give the path of a YAML file, a Taxonomy, or its to_dict() form"
+    )
 
 
-def read_labels(table: Table, column: str) -> Labels:
+def read_labels(table: Table, column: str) -> list[str | None]:
     """Return the labels of a column as text, None where the cell is empty or the column is missing.
 
-    ``ClassLabel`` numbers become their names (-1, which the hub uses for hidden labels, is unknown). Whole
-    numbers become text, also those that a missing value next to them has made floats.
+    ``ClassLabel`` numbers become their names (-1, which the hub uses for hidden labels, is unknown). Whole numbers
+    become text, including those that a missing value in the column has turned into floats.
 
     Raises:
-        DataError: a cell that is neither text nor a whole number, or the number of a label that has no name.
+        DataError: a cell is neither text nor a whole number, or a label number has no name; names the row.
     """
     import datasets
 
@@ -51,73 +50,172 @@ def read_labels(table: Table, column: str) -> Labels:
         return [None] * len(table.rows)
     cells = table.rows.with_format(None).select_columns([column])[:][column]
     feature = table.rows.features[column]
-    if isinstance(feature, datasets.ClassLabel):
-        return [_named(cell, feature.names, table, column, row) for row, cell in enumerate(cells)]
-    return [_as_text(cell, table, column, row) for row, cell in enumerate(cells)]
+    names = feature.names if isinstance(feature, datasets.ClassLabel) else None
+    labels = []
+    for row, cell in enumerate(cells):
+        try:
+            labels.append(_as_text(cell, names))
+        except ValueError as error:
+            raise DataError(f"{table.where([row])}: column {column!r} holds {error}") from None
+    return labels
 
 
-def _named(number: int | None, names: Sequence[str], table: Table, column: str, row: int) -> str | None:
-    if number is None or number < 0:
-        return None
-    if number < len(names):
-        return names[number]
-    raise DataError(
-        f"{table.where(row)}: column {column!r} holds the label number {number}, but there are names for 0 to "
-        f"{len(names) - 1} only. Correct the number, or the names of the column"
-    )
-
-
-def _as_text(cell: Any, table: Table, column: str, row: int) -> str | None:
+def _as_text(cell: Any, names: Sequence[str] | None) -> str | None:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return None
+    if names is not None:
+        if cell >= len(names):
+            raise ValueError(
+                f"the label number {cell}, but there are names for 0 to {len(names) - 1} only. Correct the number, "
+                "or the names of the column"
+            )
+        return names[cell] if cell >= 0 else None
     if isinstance(cell, str):
         return cell if cell.strip() else None
     if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()):
         return str(cell) if isinstance(cell, bool) else str(int(cell))
-    raise DataError(
-        f"{table.where(row)}: column {column!r} holds {str(cell)[:40]!r} where a label is expected: text, a "
-        "whole number, or nothing where it is unknown"
+    raise ValueError(
+        f"{str(cell)[:40]!r} where a label is expected: text, a whole number, or an empty cell for an unknown label"
     )
 
 
-def targets_of_leaf_column(split: Split, column: str, taxonomy: Taxonomy) -> Tensor:
-    """Return the targets of a column whose names may be nodes of any level, or paths such as ``"a/b"``.
+class LabelledSource:
+    """Read the splits and labels of a source when they are first needed; never read its inputs.
 
-    Returns:
-        ``LongTensor[len(split), n_levels]``, -1 = unknown.
-
-    Raises:
-        DataError: the column is missing, or a label is not in the taxonomy; names its first row.
+    Args:
+        source: see :func:`~nested_lightning.data.sources.open_source`.
+        taxonomy: see :func:`load_taxonomy`; None: built from the label columns.
+        label_columns: one leaf column (a name), or one column per level, coarse to fine (a list). None: the
+            columns named as the taxonomy's levels, or else ``"label"``.
+        levels: level names; they must be the taxonomy's, where one is given.
+        allow_repeated_names: whether a name may stand under two parents when the taxonomy is built.
+        argument: how messages call ``label_columns``.
     """
-    known: dict[str | None, list[int]] = {None: [-1] * taxonomy.n_levels}
-    targets = []
-    for table in split.tables:
-        if column not in table.rows.column_names:
-            raise Split((table,)).missing_column(column, "data.label_columns")
-        for row, label in enumerate(read_labels(table, column)):
-            if label not in known:
-                try:
-                    known[label] = taxonomy.target(taxonomy.find(str(label)))
-                except TaxonomyError as error:
-                    raise DataError(f"{table.where(row)}, column {column!r}: {error}") from None
-            targets.append(known[label])
-    return torch.tensor(targets, dtype=torch.long)
+
+    def __init__(
+        self,
+        source: Any,
+        taxonomy: Any = None,
+        label_columns: str | list[str] | None = None,
+        levels: list[str] | None = None,
+        allow_repeated_names: bool = False,
+        argument: str = "data.label_columns",
+    ) -> None:
+        self._source, self._taxonomy, self._columns = source, taxonomy, label_columns
+        self._levels, self._allow_repeated_names, self._argument = levels, allow_repeated_names, argument
+        self._targets: dict[str, Tensor] = {}
+        if isinstance(label_columns, list) and len(set(label_columns)) < len(label_columns):
+            raise ConfigurationError(f"{argument}={label_columns} names a column twice: give one for each level")
+
+    @cached_property
+    def splits(self) -> dict[str, Split]:
+        """The splits by name."""
+        return open_source(self._source)
+
+    @cached_property
+    def all_rows(self) -> Split:
+        """The rows of all splits one after the other, those of ``train`` first."""
+        names = sorted(self.splits, key=lambda name: (*_SPLIT_ORDER, name).index(name))
+        return Split(tuple(table for name in names for table in self.splits[name].tables))
+
+    def split(self, name: str, remedy: str) -> Split:
+        """Return a split; DataError with ``remedy`` if the source does not have it."""
+        if name in self.splits:
+            return self.splits[name]
+        known = ", ".join(map(repr, self.splits))
+        raise DataError(f"{self.all_rows.tables[0].source} has no split {name!r}, only {known}: {remedy}")
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """The tree of labels; the label columns of all splits are read only if it is not given."""
+        if self._taxonomy is None:
+            leaves, contradictions = self._leaves_of_columns()
+            build.raise_first(contradictions)
+            return Taxonomy(self._levels or list(self._columns or ()), leaves)
+        taxonomy = load_taxonomy(self._taxonomy)
+        if self._levels is not None and tuple(self._levels) != taxonomy.levels:
+            raise ConfigurationError(
+                f"data.levels={list(self._levels)}, but the levels of data.taxonomy are "
+                f"{list(taxonomy.levels)}: leave data.levels out"
+            )
+        if isinstance(self._columns, list) and len(self._columns) != taxonomy.n_levels:
+            raise ConfigurationError(
+                f"{self._argument}={self._columns}: give one leaf column as a plain name, or "
+                f"{taxonomy.n_levels} columns, one for each of the levels {', '.join(taxonomy.levels)}"
+            )
+        return taxonomy
+
+    def targets(self, name: str) -> Tensor:
+        """Return the labels of a split, ``LongTensor[N, n_levels]``, -1 = unknown.
+
+        Raises:
+            DataError: there is no label column, or a label contradicts the taxonomy; names the rows of the first one.
+        """
+        if name not in self._targets:
+            targets, contradictions = self._match(self.splits[name])
+            build.raise_first(contradictions, DataError)
+            self._targets[name] = targets
+        return self._targets[name]
+
+    def contradictions(self) -> list[str]:
+        """Return every contradiction between the labels of all splits and the taxonomy, with its rows.
+
+        If no taxonomy is given, the label columns are compared with one another.
+        """
+        if self._taxonomy is None:
+            return self._leaves_of_columns()[1]
+        wanted = [self._columns] if isinstance(self._columns, str) else self._columns
+        names = set(wanted or (*self.taxonomy.levels, _LEAF_COLUMN))
+        labelled = tuple(table for table in self.all_rows.tables if names & set(table.rows.column_names))
+        return self._match(Split(labelled or self.all_rows.tables))[1]
+
+    def label_columns(self, split: Split) -> str | Sequence[str]:
+        """Return the leaf column (text) or the column of each level (a sequence) of a split; DataError if missing."""
+        columns: str | Sequence[str] | None = self._columns
+        if columns is None:
+            columns = self.taxonomy.levels
+            if _LEAF_COLUMN in split.columns and not set(columns) <= set(split.columns):
+                columns = _LEAF_COLUMN
+        if isinstance(columns, str):
+            split.require(columns, self._argument)
+            return columns
+        for column in self._columns or ():
+            if column not in self.all_rows.columns:
+                raise split.missing_column(column, self._argument)
+        for table in split.tables:
+            if not set(columns) & set(table.rows.column_names):
+                raise DataError(
+                    f"{table.where()} has no label column: neither {', '.join(map(repr, columns))} nor "
+                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}. Set "
+                    f"{self._argument} to the leaf column, or to a list of one column for each level, and give all "
+                    "sources of a split labels of one kind"
+                )
+        return columns
+
+    def _match(self, split: Split) -> tuple[Tensor, list[str]]:
+        """Return the targets of a split, and every contradiction with the taxonomy."""
+        taxonomy, columns = self.taxonomy, self.label_columns(split)
+        if isinstance(columns, str):
+            return build.targets_from_labels(taxonomy, columns, _read(split, columns), split.where)
+        cells = {column: _read(split, column) for column in columns}
+        return build.targets_from_columns(taxonomy, cells, split.where, range(taxonomy.n_levels))
+
+    def _leaves_of_columns(self) -> tuple[list[Path], list[str]]:
+        """Return the leaf paths in the label columns of all splits, and every contradiction among the columns."""
+        columns = self._columns
+        if not isinstance(columns, list):
+            raise ConfigurationError(
+                f"the labels have no taxonomy: set data.taxonomy to a YAML file, or {self._argument} to a list of "
+                "columns, one for each level, coarse to fine"
+            )
+        if self._levels is not None and len(self._levels) != len(columns):
+            raise ConfigurationError(f"levels={self._levels} must name each of {self._argument}={columns}")
+        for column in columns:
+            if column not in self.all_rows.columns:
+                raise self.all_rows.missing_column(column, self._argument)
+        cells = {column: _read(self.all_rows, column) for column in columns}
+        return build.leaves_from_columns(cells, self._allow_repeated_names, self.all_rows.where)
 
 
-def targets_of_level_columns(split: Split, columns: Sequence[str], taxonomy: Taxonomy) -> Tensor:
-    """Return the targets of one column per level, coarse to fine; a column may be missing in some tables.
-
-    Returns:
-        ``LongTensor[len(split), n_levels]``, -1 = unknown.
-
-    Raises:
-        DataError: a label is not in the taxonomy or not below its parent; names its row.
-    """
-    targets = []
-    for table in split.tables:
-        cells = {level: read_labels(table, c) for level, c in zip(taxonomy.levels, columns, strict=True)}
-        try:
-            targets.append(taxonomy.targets_from_columns(cells))
-        except TaxonomyError as error:
-            raise DataError(f"{table.where()}: {error}") from None
-    return torch.cat(targets)
+def _read(split: Split, column: str) -> list[str | None]:
+    return [label for table in split.tables for label in read_labels(table, column)]

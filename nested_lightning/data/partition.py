@@ -1,23 +1,28 @@
-"""Dividing the training rows into validation, test and D_1..D_n (Sec. 4.3), stratified and repeatable."""
+"""Which rows are for training (D_1..D_n, Sec. 4.3), validation, testing and prediction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from nested_lightning.data.labels import LabelledSource
+from nested_lightning.data.sources import Split
 from nested_lightning.errors import BudgetError, DataError
 from nested_lightning.utils.random import generator_from
+
+Selection = tuple[Split, Tensor, Tensor]
+"""A split, ascending numbers of some of its rows, and the targets of these rows."""
 
 
 @dataclass(frozen=True)
 class Partition:
-    """Disjoint sets of row numbers, each ascending ``LongTensor``.
+    """Disjoint sets of row numbers, each an ascending ``LongTensor``.
 
     Attributes:
         subsets: D_1..D_n; ``subsets[i]`` are the rows whose labels are used up to level i and no further.
-        validation: rows carved out for validation.
-        test: rows carved out for testing.
+        validation: rows set aside for validation.
+        test: rows set aside for testing.
     """
 
     subsets: tuple[Tensor, ...]
@@ -29,17 +34,58 @@ class Partition:
         """The rows of all D_i, ascending."""
         return torch.cat(self.subsets).sort().values
 
-    def visible(self, targets: Tensor) -> Tensor:
-        """Return the targets of :attr:`train` as training may see them: those of D_i are -1 below level i.
+    @property
+    def subset_sizes(self) -> list[int]:
+        """Number of rows of D_1..D_n."""
+        return [len(rows) for rows in self.subsets]
 
-        Args:
-            targets: ``LongTensor[N, n_levels]`` of all rows.
-        """
+    @property
+    def level_counts(self) -> list[int]:
+        """Number of training rows whose label is known and used, per level."""
+        return [sum(self.subset_sizes[level:]) for level in range(len(self.subsets))]
+
+    def visible(self, targets: Tensor) -> Tensor:
+        """Return those of ``targets`` [N, n_levels] that belong to :attr:`train`; those of D_i are -1 below level i."""
         depth = torch.zeros(len(targets), dtype=torch.long)
         for i, rows in enumerate(self.subsets):
             depth[rows] = i + 1
         hidden = torch.arange(targets.shape[1]) >= depth[:, None]
         return targets.masked_fill(hidden, -1)[self.train]
+
+    def require_every_level(self, levels: Sequence[str]) -> None:
+        """Raise a DataError naming the first level at which no training row has a label."""
+        for level, count in zip(levels, self.level_counts, strict=True):
+            if count == 0:
+                raise DataError(
+                    f"no training row has a label at level {level!r} (rows per depth, coarse to fine: "
+                    f"{self.subset_sizes}): add rows labelled to it, raise its number in data.budgets, or "
+                    "remove the level from the taxonomy"
+                )
+
+
+def select(source: LabelledSource, part: str, divide: Callable[[], Partition]) -> Selection:
+    """Return the rows of ``train``, ``validation``, ``test`` or ``predict``; DataError if the source has none.
+
+    They are the split of that name if the source has it; else validation and test rows are set aside from ``train``
+    by the partition that ``divide`` returns, and predictions are made for ``test`` or the only split. Targets of
+    training rows are hidden below the row's D_i; for prediction all are -1, and no label is read.
+    """
+    splits = source.splits
+    if part == "predict":
+        name = next((name for name in ("predict", "test") if name in splits), next(iter(splits)))
+        if name not in ("predict", "test") and len(splits) > 1:
+            source.split("predict", "name the split 'predict' or 'test', or give its file alone")
+        n = len(splits[name])
+        return splits[name], torch.arange(n), torch.full((n, source.taxonomy.n_levels), -1)
+    if part == "train":
+        divided = divide()
+        return splits["train"], divided.train, divided.visible(source.targets("train"))
+    if part in splits:
+        return splits[part], torch.arange(len(splits[part])), source.targets(part)
+    if part == "test" and not ("train" in splits and len(divide().test)):
+        source.split("test", "set data.test to the number or share of training rows to test on")
+    rows = divide().test if part == "test" else divide().validation
+    return splits["train"], rows, source.targets("train")[rows]
 
 
 def depths(targets: Tensor) -> Tensor:
@@ -51,16 +97,13 @@ def stratified_sample(targets: Tensor, n: int, generator: torch.Generator) -> Te
     """Draw ``n`` of the rows without replacement so that every class has its share at every level.
 
     The rows are lined up in the order of the tree, shuffled within a class, and taken at equal distances from
-    a random start. A class of any level is one stretch of that line, so that it gets its exact share rounded
-    up or down.
+    a random start. The rows of a class, of any level, are contiguous in this line: the class gets its exact share,
+    rounded up or down.
 
     Args:
         targets: ``LongTensor[N, n_levels]``, -1 = unknown; the unknown ones of a parent are a class.
-        n: how many, 0 <= n <= N.
-        generator: the only source of randomness.
-
-    Returns:
-        ``LongTensor[n]``, ascending row numbers.
+        n: how many, 0 <= n <= N; the result is ``LongTensor[n]``, ascending row numbers.
+        generator: source of all random numbers.
 
     Example:
         >>> targets = torch.tensor([[0, 0]] * 30 + [[0, 1]] * 10 + [[1, 2]] * 20)
@@ -85,9 +128,9 @@ def partition(
     validation: int | float = 0,
     test: int | float = 0,
 ) -> Partition:
-    """Divide the rows; a function of its arguments alone.
+    """Divide the rows. The result depends on the arguments alone.
 
-    Test and validation are carved out first and do not depend on the budgets. Without budgets the depth of a
+    Test and validation rows are set aside first and do not depend on the budgets. Without budgets the depth of a
     row decides its D_i. With budgets the finest is filled first; a row known to level d may serve every D_i
     with i <= d, its finer labels hidden; the rows left over are not used. Rows without a label are in no set.
 
@@ -100,36 +143,34 @@ def partition(
         test: as ``validation``.
 
     Raises:
-        DataError: a carve that is negative or leaves no training rows.
-        BudgetError: budgets that do not fit the levels or the rows there are.
+        DataError: ``validation`` or ``test`` is negative, or together they leave no training rows.
+        BudgetError: the budgets do not fit the levels or the available rows.
     """
     rows = (depths(targets) > 0).nonzero().flatten()
     n_test, n_validation = (
-        _carve_size(value, len(rows), name) for value, name in ((test, "test"), (validation, "validation"))
+        _held_out_size(value, len(rows), name) for value, name in ((test, "test"), (validation, "validation"))
     )
     if n_test + n_validation >= len(rows):
         raise DataError(
             f"data.validation={validation} and data.test={test} ask for {n_validation} and {n_test} rows, "
-            f"but there are {len(rows)} labelled training rows in all and some must remain: ask for fewer"
+            f"but there are only {len(rows)} labelled training rows and some must remain: ask for fewer"
         )
-    carved = []
+    held_out = []
     for name, n in (("test", n_test), ("validation", n_validation)):
         picked = rows[stratified_sample(targets[rows], n, generator_from("partition", seed, name))]
         rows = rows[~torch.isin(rows, picked)]
-        carved.append(picked)
-    subsets = _by_depth(targets, rows) if budgets is None else _by_budget(targets, rows, seed, levels, budgets)
-    return Partition(subsets, validation=carved[1], test=carved[0])
+        held_out.append(picked)
+    if budgets is None:
+        subsets = tuple(rows[depths(targets[rows]) == i + 1] for i in range(len(levels)))
+    else:
+        subsets = _by_budget(targets, rows, seed, levels, budgets)
+    return Partition(subsets, validation=held_out[1], test=held_out[0])
 
 
-def _carve_size(value: int | float, n_rows: int, name: str) -> int:
+def _held_out_size(value: int | float, n_rows: int, name: str) -> int:
     if not 0 <= value < (1 if isinstance(value, float) else float("inf")):  # nor NaN
         raise DataError(f"data.{name}={value}: give a number of rows (0, 1, 2, ..) or a share in [0, 1)")
     return round(value * n_rows) if isinstance(value, float) else value
-
-
-def _by_depth(targets: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
-    depth = depths(targets[rows])
-    return tuple(rows[depth == i + 1] for i in range(targets.shape[1]))
 
 
 def _by_budget(

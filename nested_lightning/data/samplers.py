@@ -1,14 +1,14 @@
-"""Batches from tensors: one index list per batch, a repeatable order, resumable anywhere."""
+"""Batches from tensors, one index list per batch, in a reproducible order that can be resumed anywhere."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from nested_lightning.data.buckets import near_lengths
 from nested_lightning.data.vocabulary import PADDING
 from nested_lightning.errors import DataError
 from nested_lightning.utils.random import generator_from, seed_from
@@ -17,13 +17,15 @@ Batch = tuple[Tensor, Tensor]
 Transform = Callable[[Tensor], Tensor]
 Position = tuple[int, int]
 """Stage level and epoch within the stage."""
+_SORTED_BATCHES = 50
+"""Batches that are sorted by length together; more would make an epoch's batches more alike from epoch to epoch."""
 
 
 class TensorRows(Dataset[Batch]):
-    """Inputs and targets of a split in memory; a batch is one indexing.
+    """Inputs and targets of a split in memory; one indexing returns a whole batch.
 
     Args:
-        inputs: ``uint8[N, C, H, W]`` images, given out as floats in [0, 1]; ``int32[N, L]`` token ids, given out as
+        inputs: ``uint8[N, C, H, W]`` images, returned as floats in [0, 1]; ``int32[N, L]`` token ids, returned as
             ``int64`` and no longer than the longest text of the batch; or any float tensor ``[N, ...]``.
         targets: ``LongTensor[N, n_levels]``, -1 = unknown.
         transform: called with the float batch.
@@ -33,9 +35,9 @@ class TensorRows(Dataset[Batch]):
 
     key: tuple[int, ...] = ()
     name = ""
-    """Of the distortion that the rows are under, if any."""
+    """Name of the distortion of the rows, if any."""
     text: Callable[[int], str] | None = None
-    """Gives a row's text as it was written, where the inputs are texts."""
+    """Returns a row's text as it was written, if the inputs are texts."""
 
     def __init__(
         self,
@@ -70,28 +72,28 @@ class TensorRows(Dataset[Batch]):
 
     def _augmented(self, index: int, x: Tensor) -> Tensor:
         torch.default_generator.manual_seed(seed_from("augmentation", *self.key, index))
-        return self.augmentation(x)  # type: ignore[misc]  # called where there is one
+        return self.augmentation(x)  # type: ignore[misc]  # only called if there is one
 
 
 class StageSampler(DistributedSampler[int]):
-    """Some of the rows in an order that depends on seed, stage level and epoch alone.
+    """Draw some of the rows in an order that depends on seed, stage level and epoch alone.
 
-    It is a ``DistributedSampler`` so that Lightning keeps it; the rows are filled up to a multiple of
-    ``world_size`` by repeating the first of the order.
+    It is a ``DistributedSampler`` so that Lightning keeps it; the order is padded to a multiple of ``world_size`` by
+    repeating its first rows.
 
     Args:
         rows: ``LongTensor``, the row numbers to draw from.
-        seed: of the order.
-        position: tells stage level and epoch when an epoch begins. None: level 0 and the epoch of
+        seed: seed of the order.
+        position: returns stage level and epoch; called at the beginning of each epoch. None: level 0 and the epoch of
             :meth:`set_epoch`.
         world_size: number of processes.
         rank: of this process.
-        lengths: ``LongTensor``, tokens of each of ``rows``, where batches are to be of texts of like length.
-        batch_size: rows in a batch of one process; only ``lengths`` need it.
+        lengths: ``LongTensor``, tokens of each of ``rows``; given, the texts of a batch have similar lengths.
+        batch_size: rows in a batch of one process; only used with ``lengths``.
     """
 
     start = 0
-    """How many of this process's rows to leave out at the beginning of the next epoch."""
+    """How many of this process's rows to skip at the beginning of the next epoch."""
 
     def __init__(
         self,
@@ -117,44 +119,35 @@ class StageSampler(DistributedSampler[int]):
         generator = generator_from("order", self.seed, *self.position)
         order = torch.randperm(len(self.rows), generator=generator)
         if self._lengths is not None:
-            order = near_lengths(order, self._lengths, self._batch_size, generator)
+            order = group_by_length(order, self._lengths, self._batch_size, generator)
         order = self.rows[order]
         order = order.repeat(-(-self.total_size // len(order)))[: self.total_size]
         return iter(order[self.rank :: self.num_replicas][self.start :].tolist())
 
 
-class RankSampler(DistributedSampler[int]):
-    """Every ``world_size``-th row from ``rank`` on: each row once over all processes, in order.
+def group_by_length(order: Tensor, lengths: Tensor, batch_size: int, generator: torch.Generator) -> Tensor:
+    """Rearrange a random order so that the rows of each batch have similar lengths; batches stay in random order.
 
-    Args:
-        n_rows: number of rows.
-        world_size: number of processes.
-        rank: of this process.
+    Less padding makes batches cheaper. The last batch, which may be smaller, stays last. ``order`` and the result are
+    row numbers ``LongTensor[N]``, ``lengths[row]`` is the length of a row, and a batch is that of all processes.
 
-    Raises:
-        DataError: there are rows, but fewer than processes.
+    Example:
+        >>> lengths = torch.tensor([9, 1, 8, 2, 7])
+        >>> order = group_by_length(torch.arange(5), lengths, 2, torch.Generator().manual_seed(0))
+        >>> [lengths[rows].tolist() for rows in order.split(2)]
+        [[1, 2], [7, 8], [9]]
     """
-
-    def __init__(self, n_rows: int, world_size: int = 1, rank: int = 0) -> None:
-        if 0 < n_rows < world_size:
-            raise DataError(
-                f"there are {n_rows} rows to validate or test on and {world_size} processes, each of which needs one: "
-                "give more rows (data.validation, data.test), or take fewer processes (trainer.devices)"
-            )
-        super().__init__(range(n_rows), num_replicas=world_size, rank=rank, shuffle=False)  # type: ignore[arg-type]
-        self._rows = range(rank, n_rows, world_size)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._rows)
-
-    def __len__(self) -> int:
-        return len(self._rows)
+    windows = order.split(_SORTED_BATCHES * batch_size)
+    batches = torch.cat([window[lengths[window].argsort(stable=True)] for window in windows]).split(batch_size)
+    full = [batch for batch in batches if len(batch) == batch_size]
+    shuffled = [full[i] for i in torch.randperm(len(full), generator=generator).tolist()]
+    return torch.cat([*shuffled, *batches[len(full) :]])
 
 
 class StageLoader(DataLoader[Batch]):
-    """A loader that can be saved in the middle of an epoch and goes on with the next batch.
+    """A loader that can be saved in the middle of an epoch and resumes with the next batch.
 
-    Its state belongs to one stage and epoch; anywhere else it is ignored, so that the state saved at the end
+    Its state belongs to one stage and epoch and is ignored in any other, so that the state saved at the end
     of an epoch starts the next one from its beginning. Iterating does not draw from torch's global generator.
     """
 
@@ -175,18 +168,17 @@ class StageLoader(DataLoader[Batch]):
             yield batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epoch begun last (stage level, epoch in the stage), its batches given, and the rows of a step."""
+        """Return stage level and epoch of the last epoch begun, its batches yielded, and the rows of a step."""
         return {"epoch": self._epoch, "yielded": self._yielded, "rows": self._rows_of_step}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next iteration begin after the batches already given, if it is of the same epoch."""
+        """Let the next iteration skip the batches already yielded, if it is of the same epoch."""
         now = self._rows_of_step
         if (before := state.get("rows", now)) != now and getattr(self.sampler, "rank", 0) == 0:
             warnings.warn(
                 f"a step takes {now} rows (data.batch_size times the number of processes), in the checkpoint it was "
-                f"{before}: the rest of the epoch that it stands in sees other rows than it would have, and later "
-                "epochs have another number of steps. To go on as before, set data.batch_size so that the product is "
-                f"{before}",
+                f"{before}: the rest of the interrupted epoch sees other rows than it would have, and later epochs "
+                f"have another number of steps. To resume exactly, set data.batch_size so that the product is {before}",
                 stacklevel=1,  # as one of this package, which the command line prints in one line
             )
         if state["epoch"] == self._position() and state["yielded"] < len(self):
@@ -194,11 +186,11 @@ class StageLoader(DataLoader[Batch]):
 
     @property
     def _rows_of_step(self) -> int:
-        """Rows of a batch, of all processes together."""
+        """Rows in a batch, of all processes together."""
         return (self.batch_size or 1) * getattr(self.sampler, "num_replicas", 1)
 
     def _position(self) -> Position | None:
-        """Return the sampler's position; None where the trainer (overfit_batches) has put another sampler."""
+        """Return the sampler's position; None if the trainer has replaced the sampler (``overfit_batches``)."""
         return self.sampler.position if isinstance(self.sampler, StageSampler) else None
 
 
@@ -209,7 +201,7 @@ def make_loader(
     batch_size: int,
     workers: int,
 ) -> DataLoader[Batch]:
-    """Return a loader of whole batches with a generator of its own."""
+    """Return a loader of whole batches that has its own generator."""
     return loader(
         rows,
         batch_size=batch_size,
@@ -218,6 +210,19 @@ def make_loader(
         collate_fn=_as_is,  # type: ignore[arg-type]  # ``__getitems__`` returns whole batches
         generator=torch.Generator(),
     )
+
+
+def evaluation_loader(
+    rows: TensorRows, batch_size: int, workers: int, world_size: int = 1, rank: int = 0
+) -> DataLoader[Batch]:
+    """Return a loader of each row once over all processes, in order; DataError if a process would have none."""
+    if 0 < len(rows) < world_size:
+        raise DataError(
+            f"there are {len(rows)} rows to validate or test on and {world_size} processes, each of which needs one: "
+            "give more rows (data.validation, data.test), or use fewer processes (trainer.devices)"
+        )
+    sampler = UnrepeatedDistributedSampler(rows, num_replicas=world_size, rank=rank, shuffle=False)
+    return make_loader(DataLoader, rows, sampler, batch_size, workers)
 
 
 def _as_is(batch: Batch) -> Batch:

@@ -1,14 +1,16 @@
-"""Opening a source: from a name, path or object to one :class:`Split` per split of the data."""
+"""Open a source given by name, path or object as one :class:`Split` per split of the data."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from nested_lightning.errors import DataError, suggestion
+from nested_lightning.taxonomy.build import rows_in_words
 
 if TYPE_CHECKING:
     import datasets
@@ -33,18 +35,15 @@ class Table:
     split: str
     rows: "datasets.Dataset"
 
-    def where(self, row: int | None = None) -> str:
-        """Return the place in words, for messages."""
+    def where(self, rows: Iterable[int] | None = None) -> str:
+        """Return the place of some rows in words, for messages."""
         place = f"split {self.split!r} of {self.source}"
-        return place if row is None else f"row {row} of {place}"
+        return place if rows is None else f"{rows_in_words(rows)} of {place}"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The rows of one split, from one source or several one after the other.
-
-    Rows are numbered from 0 through all tables.
-    """
+    """The rows of one split, from one source or several one after the other; numbered from 0 through all tables."""
 
     tables: tuple[Table, ...]
 
@@ -56,15 +55,12 @@ class Split:
         """Return the names of all columns, in order of first appearance."""
         return list(dict.fromkeys(name for table in self.tables for name in table.rows.column_names))
 
-    def where(self, row: int | None = None) -> str:
-        """Return the place of a row in words, with its number in the table it is from."""
-        if row is None:
+    def where(self, rows: Iterable[int] | None = None) -> str:
+        """Return the places of some rows in words, with their numbers in the tables they are from."""
+        if rows is None:
             return " and ".join(table.where() for table in self.tables)
-        for table in self.tables:
-            if row < len(table.rows):
-                return table.where(row)
-            row -= len(table.rows)
-        raise IndexError(row)
+        ascending = torch.tensor(sorted(rows), dtype=torch.long)
+        return "; ".join(table.where(numbers) for table, numbers in self.chunks(ascending, size=len(ascending)))
 
     def chunks(self, rows: Tensor, size: int = 256) -> Iterator[tuple[Table, list[int]]]:
         """Yield ascending ``rows`` in order, a few at a time, as row numbers of the table they are in."""
@@ -76,12 +72,17 @@ class Split:
                     yield table, part.tolist()
             start = stop
 
-    def missing_column(self, column: str, option: str) -> DataError:
-        """Return the error for a column that is not there, naming those that are."""
+    def require(self, column: str, argument: str) -> None:
+        """Raise a DataError naming the first table without a column, which ``argument`` asks for."""
+        for table in self.tables:
+            if column not in table.rows.column_names:
+                raise Split((table,)).missing_column(column, argument)
+
+    def missing_column(self, column: str, argument: str) -> DataError:
+        """Return the error for a missing column, which ``argument`` asks for; it names the columns there are."""
         return DataError(
-            f"{self.where()} has no column {column!r} ({option}); its columns are "
-            f"{', '.join(map(repr, self.columns))}.{suggestion(column, self.columns)} "
-            f"Set {option} to one of them"
+            f"{self.where()} has no column {column!r} ({argument}); its columns are "
+            f"{', '.join(map(repr, self.columns))}.{suggestion(column, self.columns)} Set {argument} to one of them"
         )
 
 
@@ -91,17 +92,15 @@ def open_source(source: Any) -> dict[str, Split]:
     Args:
         source: ``"digits"``; a hub id; the path of a folder (parquet, csv, json or images in folders, or one
             written by ``save_to_disk``) or of a file; a ``datasets.Dataset`` (taken as ``train``) or
-            ``DatasetDict``; a dict from split names to any of these; a list of these, whose rows make up one
-            problem.
+            ``DatasetDict``; a dict from split names to any of these; or a list of these, whose rows are put together.
 
     Raises:
         DataError: the source does not exist, cannot be read, or has no rows.
     """
-    tables = _tables(source)
     splits: dict[str, list[Table]] = {}
-    for table in tables:
+    for table in _tables(source):
         splits.setdefault(_SPLIT_ALIASES.get(table.split, table.split), []).append(table)
-    opened = {name: Split(tuple(parts)) for name, parts in splits.items()}
+    opened = {name: Split(tuple(tables)) for name, tables in splits.items()}
     for split in opened.values():
         if not len(split):
             raise DataError(f"{split.where()} has no rows")
@@ -120,14 +119,14 @@ def _tables(source: Any) -> list[Table]:
     if isinstance(source, Sequence) and len(source):
         return [table for one in source for table in _tables(one)]
     raise DataError(
-        f"data.source cannot be a {type(source).__name__} ({str(source)[:60]!r}): give a hub id, the path of "
+        f"a source cannot be a {type(source).__name__} ({str(source)[:60]!r}): give a hub id, the path of "
         "a folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a dict of "
         "these by split, or a list of these"
     )
 
 
 def _as_split(name: str, tables: list[Table]) -> list[Table]:
-    """Return the tables given for split ``name``: of that split, or of the only one there is."""
+    """Return the tables given for split ``name``: those of that split, or those of the only split there is."""
     same = [table for table in tables if table.split == name]
     if same or {table.split for table in tables} == {"train"}:
         return same or [replace(table, split=name) for table in tables]
@@ -137,37 +136,31 @@ def _as_split(name: str, tables: list[Table]) -> list[Table]:
     )
 
 
-def _load(source: str) -> dict[str, "datasets.Dataset"]:
-    """Load by name or path with every failure told in one message."""
+def _load(source: str) -> Mapping[str, "datasets.Dataset"]:
+    """Load a source by name or path; any failure is one DataError."""
     import datasets
 
     if source == DIGITS:
         return {"train": _digits()}
-    # Else each local file opened would be reported to a counter of downloads.
+    # Otherwise each local file opened would be reported to a download counter.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     path = Path(source).expanduser()
+    if path.is_file() and path.suffix.lower() not in _FORMATS:
+        raise DataError(
+            f"file {path} has an unknown format {path.suffix!r}: expected one of {', '.join(_FORMATS)}, "
+            "or the folder of the images"
+        )
     try:
         if path.is_file():
-            kind, options = _file_format(path)
+            kind, options = _FORMATS[path.suffix.lower()]
             loaded = datasets.load_dataset(kind, data_files=str(path), **options)
         elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
             loaded = datasets.load_from_disk(str(path))
         else:
             loaded = datasets.load_dataset(str(path) if path.is_dir() else source)
-    except DataError:
-        raise
-    except Exception as error:  # every reader behind load_dataset has exceptions of its own
+    except Exception as error:  # each reader that load_dataset calls has its own exceptions
         raise _unreadable(source, path, error) from error
-    return {"train": loaded} if isinstance(loaded, datasets.Dataset) else dict(loaded)
-
-
-def _file_format(path: Path) -> tuple[str, dict[str, str]]:
-    if path.suffix.lower() not in _FORMATS:
-        raise DataError(
-            f"file {path} has an unknown format {path.suffix!r}: expected one of {', '.join(_FORMATS)}, "
-            "or the folder of the images"
-        )
-    return _FORMATS[path.suffix.lower()]
+    return {"train": loaded} if isinstance(loaded, datasets.Dataset) else loaded
 
 
 def _unreadable(source: str, path: Path, error: Exception) -> DataError:
@@ -177,13 +170,13 @@ def _unreadable(source: str, path: Path, error: Exception) -> DataError:
     reason = (str(root) or type(root).__name__).strip().splitlines()[0].rstrip(".")
     if not path.exists():
         return DataError(
-            f"data.source {source!r} is not a file or folder here (looked for {os.path.abspath(path)}), and "
-            f"could not be had from the Hugging Face hub either: {reason}. Correct the path; or for a hub id check "
-            "its spelling and the network, or read the same data from a folder of yours: --data.source FOLDER"
+            f"source {source!r} is not a file or folder here (looked for {os.path.abspath(path)}), and could not be "
+            f"loaded from the Hugging Face hub either: {reason}. Correct the path; for a hub id, check its spelling "
+            "and the network, or give a local folder with the same data"
         )
     broken = [p for p in sorted(path.rglob("*.parquet")) if not _is_parquet(p)] if path.is_dir() else [path]
     what = f"{source!r}: file {broken[0]}" if broken else repr(source)
-    return DataError(f"data.source {what} cannot be read: {reason}. Replace the file, or check its format")
+    return DataError(f"source {what} cannot be read: {reason}. Replace the file, or check its format")
 
 
 def _is_parquet(path: Path) -> bool:
@@ -192,7 +185,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _digits() -> "datasets.Dataset":
-    """Return scikit-learn's 1,797 digits, 8x8 grey; their 0..16 is spread over 0..255."""
+    """Return scikit-learn's 1,797 digits, 8x8 grey; their values 0..16 are scaled to 0..255."""
     import datasets
     import numpy as np
     from PIL import Image
@@ -200,8 +193,8 @@ def _digits() -> "datasets.Dataset":
 
     images, labels = load_digits(return_X_y=True)
     pixels = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    features = datasets.Features(
-        {"image": datasets.Image(), "label": datasets.ClassLabel(names=[str(digit) for digit in range(10)])}
+    names = [str(digit) for digit in range(10)]
+    return datasets.Dataset.from_dict(
+        {"image": [Image.fromarray(image) for image in pixels], "label": labels.tolist()},
+        features=datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)}),
     )
-    columns = {"image": [Image.fromarray(image) for image in pixels], "label": labels.tolist()}
-    return datasets.Dataset.from_dict(columns, features=features)

@@ -1,8 +1,9 @@
-"""Text columns: token ids, made once and kept in the cache of ``datasets``."""
+"""Read text columns as token ids, which are computed once and kept in the cache of ``datasets``."""
 
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,44 +23,42 @@ def read_texts(split: Split, column: str, rows: Tensor) -> Iterator[str]:
         yield from (cell or "" for cell in cells.to_pylist())
 
 
+@dataclass
 class TextColumn:
     """Reads the texts of a column as token ids.
 
     Args:
-        split: where the column is.
+        split: has the column.
         column: its name.
-        vocabulary: makes the ids.
+        vocabulary: turns texts into ids.
     """
 
-    def __init__(self, split: Split, column: str, vocabulary: Vocabulary) -> None:
-        self._split, self._column, self._vocabulary = split, column, vocabulary
+    split: Split
+    column: str
+    vocabulary: Vocabulary
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return (tokens of a text at most,)."""
-        return (self._vocabulary.length,)
+        """Return (maximum number of tokens of a text,)."""
+        return (self.vocabulary.length,)
 
     def read(self, rows: Tensor) -> Tensor:
-        """Read ``rows``, a ``LongTensor[N]`` of ascending row numbers.
-
-        Returns:
-            ``int32[N, length]``, -1 behind the end of a text.
-        """
-        encoded = {table: self._encoded(table) for table in self._split.tables}
+        """Read ``rows``, a ``LongTensor[N]`` of ascending row numbers, as ``int32[N, length]`` padded with -1."""
+        encoded = {table: self._encoded(table) for table in self.split.tables}
         chunks = [
             padded(encoded[table].with_format("arrow")[part]["ids"].to_pylist(), *self.shape)
-            for table, part in self._split.chunks(rows, size=4096)
+            for table, part in self.split.chunks(rows, size=4096)
         ]
         return torch.cat([torch.empty(0, *self.shape, dtype=torch.int32), *chunks])
 
     def _encoded(self, table: Table) -> "datasets.Dataset":
-        """Return the table with the one column ``ids``; for a source on disk it is made once and then found again."""
+        """Return a table with the column ``ids`` alone; of a source on disk it is computed once and then cached."""
         import datasets
 
-        state = json.dumps([table.rows._fingerprint, self._column, self._vocabulary.state_dict()])
+        state = json.dumps([table.rows._fingerprint, self.column, self.vocabulary.state_dict()])
         return table.rows.with_format(None).map(
-            lambda cells: {"ids": self._vocabulary.encode([cell or "" for cell in cells])},
-            input_columns=self._column,
+            lambda cells: {"ids": self.vocabulary.encode([cell or "" for cell in cells])},
+            input_columns=self.column,
             batched=True,
             remove_columns=table.rows.column_names,
             features=datasets.Features({"ids": [datasets.Value("int32")]}),

@@ -1,38 +1,37 @@
-"""From texts to token ids: cleaning, lemmas, a vocabulary; everything that a checkpoint has to keep of it."""
+"""Turn texts into token ids: cleaning, lemmas and a vocabulary that a checkpoint can keep."""
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from nested_lightning.data.lemmas import lemmatiser
-from nested_lightning.errors import CheckpointError, ConfigurationError
+from nested_lightning.errors import CheckpointError, ConfigurationError, suggestion
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 UNKNOWN = "[UNK]"
 PADDING = -1
-"""Stands behind the end of a text that is shorter than others of its batch, whatever the vocabulary."""
+"""Pads texts that are shorter than others of their batch, with any vocabulary."""
 
 
 @dataclass(frozen=True)
 class TextOptions:
-    """How texts become token ids; only data whose input is text looks at it.
+    """How texts become token ids; ignored if the input is not text.
 
     Args:
-        length: tokens of a text at most; the rest is cut off (200 in the paper, C.1).
-        vocabulary_size: words of a vocabulary that is trained, the unknown word among them.
-        min_count: how often a word must occur in the training rows to be in it.
-        language: code such as ``"en"`` to bring words to their lemma (``simplemma`` has about 50 languages).
+        length: maximum number of tokens of a text; the rest is cut off (200 in the paper, C.1).
+        vocabulary_size: maximum number of words of a trained vocabulary, including the unknown word.
+        min_count: how often a word must occur in the training rows to be in the vocabulary.
+        language: code such as ``"en"`` to replace words by their lemmas (``simplemma`` has about 50 languages).
             None: words stay as they are.
         tokenizer: a ``tokenizer.json`` of the library ``tokenizers``, or the folder of a pretrained model that has
-            one; takes the place of cleaning, lemmas and a trained vocabulary.
+            one; replaces cleaning, lemmas and a trained vocabulary.
 
     Raises:
         ConfigurationError: a number is too small, or both ``language`` and ``tokenizer`` are given.
@@ -50,20 +49,20 @@ class TextOptions:
                 raise ConfigurationError(f"data.text.{name} must be at least {least}, got {getattr(self, name)}")
         if self.language is not None and self.tokenizer is not None:
             raise ConfigurationError(
-                "data.text.language has no effect on a data.text.tokenizer, which cuts texts in its own way: leave "
+                "data.text.language has no effect on a data.text.tokenizer, which splits texts in its own way: leave "
                 "one of the two out"
             )
 
 
+@dataclass(frozen=True)
 class Vocabulary:
-    """A tokenizer, the language of the lemmas in it, and the length of texts: what turns texts into ids.
+    """Turn texts into ids: a tokenizer, the language of its lemmas, and the length of texts.
 
-    Ids are 0 to ``len(vocabulary) - 1``; behind the end of a text stands -1. A text without a known token (an
-    empty one, too) is one unknown token.
+    Ids are 0 to ``len(vocabulary) - 1``. A text without a known token, such as an empty one, is one unknown token.
 
     Args:
         tokenizer: in the JSON of the library ``tokenizers``.
-        length: tokens of a text at most.
+        length: maximum number of tokens of a text.
         language: of the lemmas, or None.
 
     Example:
@@ -72,37 +71,38 @@ class Vocabulary:
         (['[UNK]', 'owl'], [[5, 1], [0]])
     """
 
-    def __init__(self, tokenizer: str, length: int, language: str | None = None) -> None:
-        self._json, self.length, self.language = tokenizer, length, language
-        self._lemma = lemmatiser(language)
+    tokenizer: str
+    length: int
+    language: str | None = None
 
     @classmethod
     def train(cls, texts: Iterable[str], options: TextOptions) -> "Vocabulary":
         """Return the vocabulary of the most frequent words of ``texts``, the same for the same texts.
 
         Raises:
-            ConfigurationError: there are no lemmas for the language, or the package that has them is missing.
+            ConfigurationError: there are no lemmas for the language, or the package ``simplemma`` is missing.
         """
         from tokenizers import trainers
 
         untrained = cls(_words().to_str(), options.length, options.language)
+        untrained._prepared("")  # raises if there are no lemmas
         trainer = trainers.WordLevelTrainer(
             vocab_size=options.vocabulary_size,
             min_frequency=options.min_count,
             special_tokens=[UNKNOWN],
             show_progress=False,
         )
-        # A second one: a tokenizer in training is locked, and would wait for itself here.
+        # A second one: a tokenizer in training is locked, and preparing texts with it would wait forever.
         tokenizer = _words()
         tokenizer.train_from_iterator(map(untrained._prepared, texts), trainer)
         return cls(tokenizer.to_str(), options.length, options.language)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], length: int) -> "Vocabulary":
-        """Return the tokenizer of a ``tokenizer.json``, or of a folder that has one.
+        """Return the vocabulary of a ``tokenizer.json``, or of a folder that has one.
 
         Raises:
-            ConfigurationError: there is none, it cannot be read, or ``length`` leaves no room for a word.
+            ConfigurationError: the file is missing or cannot be read, or ``length`` leaves no room for a word.
         """
         file = Path(path).expanduser()
         file = file / "tokenizer.json" if file.is_dir() else file
@@ -116,19 +116,23 @@ class Vocabulary:
             ) from error
         except Exception as error:  # the library raises plain Exceptions
             raise ConfigurationError(
-                f"data.text.tokenizer: {file} is no file of the library tokenizers ({error}): give a tokenizer.json"
+                f"data.text.tokenizer: {file} is not a file of the library tokenizers ({error}): give a tokenizer.json"
             ) from error
         least = vocabulary._tokenizer.num_special_tokens_to_add(False) + 1
         if length < least:
             raise ConfigurationError(
-                f"data.text.length must be at least {least} for {file}, which adds tokens of its own to each text; "
+                f"data.text.length must be at least {least} for {file}, which adds its own tokens to each text; "
                 f"got {length}"
             )
         return vocabulary
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> "Vocabulary":
-        """Return what :meth:`state_dict` was called on; a CheckpointError if it is something else."""
+        """Return the vocabulary that :meth:`state_dict` was called on.
+
+        Raises:
+            CheckpointError: the state cannot be read.
+        """
         try:
             vocabulary = cls(state["tokenizer"], int(state["length"]), state["language"])
             vocabulary._refuse_useless()
@@ -141,23 +145,17 @@ class Vocabulary:
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values from which :meth:`from_state` makes an equal vocabulary."""
-        return {"tokenizer": self._json, "length": self.length, "language": self.language}
+        return asdict(self)
 
     def __len__(self) -> int:
-        return 1 + max(self.numbers.values())  # pretrained ones may leave numbers out
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Vocabulary) and self.state_dict() == other.state_dict()
-
-    __hash__ = None  # type: ignore[assignment]
+        return 1 + max(self.numbers.values())  # pretrained vocabularies may skip ids
 
     @property
     def words(self) -> list[str]:
         """The tokens in the order of their ids."""
-        numbers = self.numbers
-        return sorted(numbers, key=numbers.__getitem__)
+        return sorted(self.numbers, key=self.numbers.__getitem__)
 
-    @property
+    @cached_property
     def numbers(self) -> dict[str, int]:
         """The id of each token."""
         ids: dict[str, int] = self._tokenizer.get_vocab()
@@ -169,25 +167,25 @@ class Vocabulary:
         return [encoding.ids or [self._unknown] for encoding in self._tokenizer.encode_batch_fast(prepared)]
 
     def _refuse_useless(self) -> None:
-        """Raise what the library raises, or a ValueError, where some texts would have no ids or ids out of range."""
+        """Raise the library's exception, or a ValueError, if some texts would have no ids or ids out of range."""
         numbers = self.numbers.values()
         if not numbers or max(numbers) > torch.iinfo(torch.int32).max:
             raise ValueError("it has no tokens, or too large numbers for them")
-        self.encode(["", "qxzjv"])  # no text, and a word that it may not know
+        self.encode(["", "qxzjv"])  # an empty text, and a word that is probably unknown
 
     def _prepared(self, text: str) -> str:
-        """Return the text with its words, as the tokenizer cuts them, as lemmas."""
+        """Return the text with its words, as the tokenizer splits them, replaced by lemmas."""
         if self.language is None:
             return text
-        tokenizer = self._tokenizer
+        lemma, tokenizer = _lemmatiser(self.language), self._tokenizer
         pieces = tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
-        return " ".join(self._lemma(word) for word, _ in pieces)
+        return " ".join(lemma(word) for word, _ in pieces)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
         from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_str(self._json)
+        tokenizer = Tokenizer.from_str(self.tokenizer)
         tokenizer.no_padding()
         tokenizer.enable_truncation(self.length)
         return tokenizer
@@ -198,12 +196,31 @@ class Vocabulary:
         return next((known[name] for name in (UNKNOWN, "<unk>") if name in known), min(known.values()))
 
 
+@cache
+def _lemmatiser(language: str) -> Callable[[str], str]:
+    """Return a function that replaces a word by its lemma."""
+    try:
+        import simplemma
+        from simplemma.strategies.dictionaries.dictionary_factory import SUPPORTED_LANGUAGES
+    except ImportError as error:
+        raise ConfigurationError(
+            "data.text.language needs the package simplemma: pip install 'nested-lightning[text]', or leave it out"
+        ) from error
+    if language not in SUPPORTED_LANGUAGES:
+        raise ConfigurationError(
+            f"unknown data.text.language={language!r}.{suggestion(language, SUPPORTED_LANGUAGES)} "
+            f"Choose from {', '.join(sorted(SUPPORTED_LANGUAGES))}; or leave it out"
+        )
+    # Few words make up most of a corpus, and a dictionary look-up takes a hundred times as long as a cache hit.
+    return lru_cache(maxsize=1 << 18)(lambda word: simplemma.lemmatize(word, lang=language).lower())
+
+
 def _words() -> "Tokenizer":
-    """Return an untrained tokenizer of lower-case words and numbers, each CJK character being a word."""
+    """Return an untrained tokenizer of lower-case words and numbers; each CJK character is a word."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
-    # Accents tell words apart in many languages, and are vowels in some.
+    # Accents distinguish words in many languages, and are vowels in some.
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.BertNormalizer(strip_accents=False, lowercase=True)]
     )
@@ -212,7 +229,7 @@ def _words() -> "Tokenizer":
 
 
 def padded(ids: Sequence[Sequence[int]], length: int) -> Tensor:
-    """Return ids as ``int32[N, length]``, -1 behind the end of each text.
+    """Return ids as ``int32[N, length]``, padded with -1.
 
     Example:
         >>> padded([[4, 1], [0]], 3)

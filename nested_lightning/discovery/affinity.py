@@ -1,4 +1,4 @@
-"""How much a classifier confuses groups of classes with one another."""
+"""Measure how much classes and groups are confused, and put confused classes side by side."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from nested_lightning.taxonomy import Taxonomy
 
 
 def affinity(matrix: np.ndarray) -> np.ndarray:
-    """Return how much each two classes are confused: symmetric, diagonal 0, float64 ``[n, n]``.
+    """Return how much each pair of classes is confused: symmetric, diagonal 0, float64 ``[n, n]``.
 
     Scaled so that the sum over all pairs of different groups is the mass between them (see
-    :func:`off_diagonal_masses`), every class counting the same.
+    :func:`off_diagonal_masses`); every class has the same weight.
     """
     shares = normalised(matrix)
     symmetric: np.ndarray = (shares + shares.T) / (2 * len(shares))
@@ -27,20 +27,20 @@ def mass_between(affinity: np.ndarray, groups: np.ndarray) -> float:
 
 
 def off_diagonal_masses(taxonomy: Taxonomy, names: Sequence[str], matrix: np.ndarray) -> tuple[float, ...]:
-    """Return for each level the share of rows that are answered with a class of another group (Sec. D).
+    """Return for each level the share of samples that are predicted as a class of another group (Sec. D).
 
-    It is the L1 norm of what lies outside the groups' diagonal blocks, with each row of the matrix made to
-    sum to 1, divided by the number of classes. At the finest level it is the error of the classifier, averaged over
+    It is the L1 norm of what lies outside the groups' diagonal blocks, after each row of the matrix is normalised to
+    sum to 1, divided by the number of classes. At the finest level it is the classifier's error averaged over
     classes.
 
     Args:
-        taxonomy: whose leaves are the classes.
+        taxonomy: its leaves are the classes.
         names: of the rows and columns of ``matrix``.
-        matrix: counts ``[n, n]``: row = label, column = answer.
+        matrix: counts ``[n, n]``: row = label, column = prediction.
 
     Raises:
-        TaxonomyError: a name is no leaf of the taxonomy.
-        DataError: see :func:`normalised`; or names and matrix differ in size.
+        TaxonomyError: a name is not a leaf of the taxonomy.
+        DataError: see :func:`~nested_lightning.functional.reliability.normalised`; or names and matrix differ in size.
 
     Example:
         >>> taxonomy = Taxonomy.from_paths(["round/6", "round/8", "straight/1"])
@@ -53,5 +53,26 @@ def off_diagonal_masses(taxonomy: Taxonomy, names: Sequence[str], matrix: np.nda
     targets = np.array([taxonomy.target(taxonomy.find(name)) for name in names])
     if (targets < 0).any():
         inner = names[int((targets < 0).any(1).argmax())]
-        raise TaxonomyError(f"the label {inner!r} is no leaf of the taxonomy, but has classes below it")
+        raise TaxonomyError(f"the label {inner!r} is not a leaf of the taxonomy: it has classes below it")
     return tuple(mass_between(close, groups) for groups in targets.T)
+
+
+def seriate(affinity: np.ndarray) -> np.ndarray:
+    """Return the classes in the leaf order of an average-linkage tree, turned so that neighbours are close.
+
+    The affinity is symmetric and non-negative ``[n, n]``, its diagonal is ignored; the result is a permutation.
+
+    Example:
+        >>> seriate(np.array([[0, 1, 9, 0], [1, 0, 0, 9], [9, 0, 0, 0], [0, 9, 0, 0]]))
+        array([2, 0, 1, 3])
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+    from scipy.spatial.distance import squareform
+
+    if len(affinity) < 3:
+        return np.arange(len(affinity))
+    close = squareform(np.asarray(affinity, dtype=np.float64), checks=False)
+    # The root spreads the affinities, most of which are tiny compared with the largest.
+    distances = 1 - np.sqrt(close / max(close.max(), np.finfo(float).tiny))
+    order: np.ndarray = leaves_list(optimal_leaf_ordering(linkage(distances, "average"), distances)).astype(np.int64)
+    return order

@@ -1,4 +1,4 @@
-"""From a confusion matrix to a taxonomy."""
+"""Turn a confusion matrix into a taxonomy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ _LONGEST_LIST = 40
 
 @dataclass(frozen=True)
 class Discovery:
-    """A taxonomy found in confusions, and what it was found from.
+    """A taxonomy found in confusions, and the confusions.
 
     Attributes:
-        taxonomy: the labels are its leaves, in the order in which similar ones are neighbours.
+        taxonomy: the labels are its leaves, ordered so that similar ones are neighbours.
         labels: the n labels in this order.
-        matrix: the confusion matrix in this order, ``[n, n]``: row = label, column = answer.
+        matrix: the confusion matrix in this order, ``[n, n]``: row = label, column = prediction.
         sizes: number of labels in each group, for every level but the finest.
-        masses: per level the share of rows answered with another group; see
+        masses: per level the share of samples predicted as another group; see
             :func:`~nested_lightning.discovery.affinity.off_diagonal_masses`.
     """
 
@@ -47,10 +47,10 @@ def discover(
 
     Args:
         names: of the n classes.
-        matrix: counts ``[n, n]``: row = label, column = answer.
-        groups: number of groups at each level, coarse to fine, in all: ``[2, 4]`` are 2 groups of 2 groups each.
+        matrix: counts ``[n, n]``: row = label, column = prediction.
+        groups: total number of groups at each level, coarse to fine: ``[2, 4]`` are 2 groups of 2 groups each.
         levels: level names, one more than ``groups``. None: coarse, (middle,) fine, or l1, l2, ...
-        slack: by how many members a group may be larger or smaller than an even share.
+        slack: how many members more or fewer than an even share a group may have.
         seed: of the search.
 
     Raises:
@@ -72,7 +72,7 @@ def discover(
     close = affinity(matrix)
     n = len(close)
     if len(names) != n or len(set(names)) != n:
-        raise DataError(f"expected {n} different names for a confusion matrix of {n} classes, came {list(names)}")
+        raise DataError(f"expected {n} different names for a confusion matrix of {n} classes, got {list(names)}")
     names_of_levels = level_names(n, groups, levels, slack)
     parts = [np.arange(len(names))]
     partitions = []
@@ -93,7 +93,7 @@ def discover(
 
 
 def level_names(n: int, groups: Sequence[int], levels: Sequence[str] | None = None, slack: int = 0) -> Sequence[str]:
-    """Return the names of the levels that :func:`discover` gives to a taxonomy of ``n`` labels.
+    """Return the level names of the taxonomy that :func:`discover` finds for ``n`` labels.
 
     Raises:
         ConfigurationError: see :func:`discover`.
@@ -119,7 +119,7 @@ def level_names(n: int, groups: Sequence[int], levels: Sequence[str] | None = No
 
 
 def _shares(total: int, sizes: Sequence[int]) -> list[int]:
-    """Return into how many each group is divided: equally many, as far as its members allow; more in larger ones.
+    """Return how many parts each group is divided into: equally many if it has enough members, else larger ones more.
 
     Example:
         >>> _shares(4, [5, 5]), _shares(5, [4, 6]), _shares(6, [1, 7])
@@ -133,7 +133,7 @@ def _shares(total: int, sizes: Sequence[int]) -> list[int]:
 
 
 def _leaves(labels: Sequence[str], sizes: Sequence[Sequence[int]]) -> list[tuple[str, ...]]:
-    """Return the path of each label; a group is named after its members, alike on every level where it has the same."""
+    """Return the path of each label; a group is named after its members, and the same on every level if they are."""
     columns: list[list[str]] = []
     known: dict[tuple[str, ...], str] = {(label,): label for label in labels}
     for partition in sizes:

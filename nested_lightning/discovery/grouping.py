@@ -1,23 +1,22 @@
-"""Dividing classes into groups of about one size, with as little confusion between the groups as can be found."""
+"""Divide classes into groups of similar size with as little confusion between the groups as possible."""
 
 import numpy as np
 
-from nested_lightning.discovery.affinity import mass_between
-from nested_lightning.discovery.seriation import seriate
+from nested_lightning.discovery.affinity import mass_between, seriate
 
-_STARTS = 10  # of even sizes, and twice as many of any
+_STARTS = 10  # of even sizes, and twice as many of any sizes
 _ROUNDING = 1e-12
 
 
 def split(affinity: np.ndarray, n_groups: int, slack: int = 0, seed: int = 0) -> list[np.ndarray]:
-    """Divide classes into groups of about one size with little affinity between them (Sec. D).
+    """Divide classes into groups of similar size with little affinity between them (Sec. D).
 
-    The best cut of the seriated classes, and some random divisions, are improved by exchanges; the best one is taken.
+    The best cut of the seriated classes and some random divisions are improved by exchanges; the best one is returned.
 
     Args:
         affinity: symmetric, non-negative ``[n, n]``, diagonal 0.
         n_groups: number of groups, 1 to n.
-        slack: by how many classes a group may be larger or smaller than an even share.
+        slack: how many classes more or fewer than an even share a group may have.
         seed: of the random divisions.
 
     Returns:
@@ -34,10 +33,10 @@ def split(affinity: np.ndarray, n_groups: int, slack: int = 0, seed: int = 0) ->
     first[order] = best_cut(affinity[np.ix_(order, order)], n_groups, smallest, largest)
     random = np.random.default_rng(seed)
     starts = [first, *(random.permutation(np.arange(n) % n_groups) for _ in range(_STARTS))]
-    # Exchanges alone do not find groups of two and six where they begin with two of four.
+    # Exchanges that start from two groups of four do not find groups of two and six.
     starts += [random.permutation(_any_sizes(n, n_groups, smallest, largest, random)) for _ in range(2 * _STARTS)]
     divisions = [exchanged(affinity, start, smallest, largest) for start in starts]
-    # Of equal ones the first: what differs by rounding alone must not depend on the machine.
+    # The first of equal ones: differences by rounding alone must not depend on the machine.
     groups = min(divisions, key=lambda division: round(mass_between(affinity, division), 12))
     members = [np.flatnonzero(groups == group) for group in range(n_groups)]
     between = np.array([[affinity[np.ix_(a, b)].sum() for b in members] for a in members])
@@ -52,7 +51,7 @@ def _any_sizes(n: int, n_groups: int, smallest: int, largest: int, random: np.ra
 
 
 def size_bounds(n: int, n_groups: int, slack: int) -> tuple[int, int]:
-    """Return the least and greatest size of a group.
+    """Return the smallest and largest size of a group.
 
     Example:
         >>> size_bounds(10, 4, 0), size_bounds(10, 4, 2)
@@ -64,22 +63,15 @@ def size_bounds(n: int, n_groups: int, slack: int) -> tuple[int, int]:
 def best_cut(affinity: np.ndarray, n_groups: int, smallest: int, largest: int) -> np.ndarray:
     """Return the group of each class for the cut of a line that leaves the least affinity between groups.
 
-    Exact, by dynamic programming over the number of groups and the place where the last one ends.
-
-    Args:
-        affinity: symmetric ``[n, n]``, the classes in the order of the line.
-        n_groups: number of groups.
-        smallest: least size of a group.
-        largest: greatest size of a group; ``n_groups`` groups of these sizes must be able to hold n classes.
-
-    Returns:
-        ``int64[n]``, ascending from 0.
+    Exact, by dynamic programming over the number of groups and the position where the last one ends. The affinity is
+    symmetric ``[n, n]``, in the order of the line; the result is ``int64[n]``, ascending from 0. It must be possible to
+    divide n classes into ``n_groups`` groups of ``smallest`` to ``largest`` members.
     """
     n = len(affinity)
     sums = np.zeros((n + 1, n + 1))
     sums[1:, 1:] = affinity.cumsum(0).cumsum(1)
     corner = np.diagonal(sums)
-    within = np.full(n + 1, -np.inf)  # of the best cut of the first i classes
+    within = np.full(n + 1, -np.inf)  # affinity within the groups of the best cut of the first i classes
     within[0] = 0
     starts = np.zeros((n_groups, n + 1), dtype=np.int64)
     for group in range(n_groups):
@@ -99,16 +91,10 @@ def best_cut(affinity: np.ndarray, n_groups: int, smallest: int, largest: int) -
 
 
 def exchanged(affinity: np.ndarray, groups: np.ndarray, smallest: int, largest: int) -> np.ndarray:
-    """Move single classes and swap pairs, the greatest gain first, until nothing more is gained.
+    """Move single classes and swap pairs, the largest gain first, until nothing more is gained.
 
-    Args:
-        affinity: symmetric ``[n, n]``, diagonal 0.
-        groups: group of each class, ``int64[n]`` from 0.
-        smallest: least size of a group.
-        largest: greatest size of a group.
-
-    Returns:
-        ``int64[n]``: never more affinity between groups than before.
+    The affinity is symmetric ``[n, n]`` with diagonal 0, ``groups`` the group of each class, ``int64[n]`` from 0. The
+    result never has more affinity between groups, which keep ``smallest`` to ``largest`` members.
     """
     groups = groups.copy()
     everyone = np.arange(len(groups))

@@ -1,15 +1,37 @@
-"""Labels in tables and edge lists: the leaf paths they contain, and the targets of their rows."""
+"""Turn paths, pairs and label columns into leaf paths and targets, and find all contradictions between labels."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from nested_lightning.errors import TaxonomyError, suggestion
+from nested_lightning.errors import NestedLightningError, TaxonomyError, suggestion
 from nested_lightning.taxonomy.tree import MOST_LEVELS, Path, Tree, is_name, unknown_label
 
 Row = tuple[str | None, ...]
 Columns = dict[str, list[str | None]]
+Where = Callable[[Iterable[int]], str]
+"""Names the place of some rows in a message."""
+_MOST_RANGES = 12
+
+
+def rows_in_words(rows: Iterable[int]) -> str:
+    """Return row numbers in words.
+
+    Example:
+        >>> rows_in_words([3]), rows_in_words([5, 0, 1, 2])
+        ('row 3', 'rows 0-2, 5')
+    """
+    ranges: list[list[int]] = []
+    for row in sorted(rows):
+        if ranges and ranges[-1][1] == row - 1:
+            ranges[-1][1] = row
+        else:
+            ranges.append([row, row])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_MOST_RANGES]]
+    left = sum(last - first + 1 for first, last in ranges[_MOST_RANGES:])
+    is_one = len(ranges) == 1 and ranges[0][0] == ranges[0][1]
+    return f"row{'s' * (not is_one)} {', '.join(shown)}" + (f" and {left} more" if left else "")
 
 
 def numbered_levels(leaves: Sequence[Sequence[str]]) -> list[str]:
@@ -22,58 +44,38 @@ def numbered_levels(leaves: Sequence[Sequence[str]]) -> list[str]:
     return [f"l{number}" for number in range(1, max([2, *map(len, leaves)]) + 1)]
 
 
-def names_of(path: str, separator: str) -> list[str]:
-    """Return the names in a path written as text; TaxonomyError if it is no text."""
-    if not isinstance(path, str):
-        raise TaxonomyError(f"expected a path such as 'animal{separator}cat', came {path!r:.60}")
-    return path.split(separator)
-
-
 def leaves_from_parents(edges: Iterable[tuple[str, str | None]]) -> list[Path]:
     """Return the leaf paths of the tree given by pairs (child, parent), in order of first appearance.
 
     Raises:
-        TaxonomyError: if a child has two parents, the pairs run in a circle, or one is no pair of names.
+        TaxonomyError: a child has two parents, the parents form a circle, or an element is not a pair of names.
     """
     parents: dict[str, str | None] = {}
     for pair in edges:
-        child, parent = _checked_pair(pair)
+        is_pair = isinstance(pair, Sequence) and len(pair) == 2 and not isinstance(pair, str)
+        if not is_pair or not is_name(pair[0]) or not (pair[1] is None or is_name(pair[1])):
+            raise TaxonomyError(
+                f"expected a pair of names (child, parent), where the parent of a root is None, got {pair!r:.60}"
+            )
+        child, parent = pair
         if parents.setdefault(child, parent) != parent:
             raise TaxonomyError(
                 f"'{child}' has two parents, {parents[child]!r} and {parent!r}. Remove one of the pairs, or "
                 "give whole paths if these are two classes (Taxonomy.from_paths)"
             )
-    safe: set[str | None] = {None}
-    for start in parents:
-        node: str | None = start
-        trail: dict[str | None, None] = {}
-        while node not in safe:
-            if node in trail:
-                circle = [*list(trail)[list(trail).index(node) :], node]
-                raise TaxonomyError(
-                    f"the parents run in a circle: {' < '.join(map(str, circle))}. Remove one of these pairs"
-                )
-            trail[node] = None
-            node = parents.get(str(node))
-        safe.update(trail)
     inner = set(parents.values())
-    return [_path_to(child, parents) for child in parents if child not in inner]
-
-
-def _checked_pair(pair: object) -> tuple[str, str | None]:
-    if isinstance(pair, Sequence) and len(pair) == 2 and not isinstance(pair, str):
-        child, parent = pair
-        if is_name(child) and (parent is None or is_name(parent)):
-            return child, parent
-    raise TaxonomyError(f"expected a pair of names (child, parent), the parent of a root being None, came {pair!r:.60}")
+    return [path for path in (_path_to(child, parents) for child in parents) if path[-1] not in inner]
 
 
 def _path_to(node: str, parents: Mapping[str, str | None]) -> Path:
     path = [node]
     while (above := parents.get(path[-1])) is not None:
+        if above in path:
+            circle = " < ".join([*path[path.index(above) :], above])
+            raise TaxonomyError(f"the parents form a circle: {circle}. Remove one of these pairs")
         path.append(above)
         if len(path) > MOST_LEVELS:
-            raise TaxonomyError(f"'{node}' lies more than {MOST_LEVELS} levels deep. Check the pairs above it")
+            raise TaxonomyError(f"'{node}' is more than {MOST_LEVELS} levels deep. Check the pairs above it")
     return tuple(reversed(path))
 
 
@@ -83,129 +85,178 @@ def checked_columns(columns: Mapping[str, Iterable[str | None]]) -> Columns:
     Raises:
         TaxonomyError: naming the column, and the row of a cell that is neither text nor empty.
     """
+    if not list(columns):
+        raise TaxonomyError("no label column is given. Give one for each level, coarse to fine")
     checked: Columns = {}
     for name, cells in columns.items():
         if isinstance(cells, str):
-            raise TaxonomyError(f"column '{name}': expected its cells as a list, came the text {cells!r}")
-        checked[name] = [
-            cell if isinstance(cell, str) and cell.strip() else _empty(cell, name, row)
-            for row, cell in enumerate(cells)
-        ]
-    if len(lengths := {name: len(cells) for name, cells in checked.items()}) == 0:
-        raise TaxonomyError("no label column is given. Give one for each level, coarse to fine")
+            raise TaxonomyError(f"column '{name}': expected a list of cells, got the text {cells!r}")
+        checked[name] = [_label(cell, name, row) for row, cell in enumerate(cells)]
+    lengths = {name: len(cells) for name, cells in checked.items()}
     if len(set(lengths.values())) > 1:
-        raise TaxonomyError(f"the columns must be equally long, came {lengths} (rows per column)")
+        raise TaxonomyError(f"the columns must be equally long, got {lengths} (rows per column)")
     return checked
 
 
-def _empty(cell: object, column: str, row: int) -> str | None:
-    if cell is None or isinstance(cell, str) or str(cell) in ("nan", "<NA>"):
+def _label(cell: object, column: str, row: int) -> str | None:
+    if isinstance(cell, str):
+        return cell if cell.strip() else None
+    if cell is None or str(cell) in ("nan", "<NA>"):
         return None
     raise TaxonomyError(
-        f"row {row}, column '{column}': expected a label (text) or an empty cell, came {cell!r} of type "
+        f"row {row}, column '{column}': expected a label (text) or an empty cell, got {cell!r} of type "
         f"{type(cell).__name__}. Convert the column to text first"
     )
 
 
-def leaves_from_columns(columns: Columns, allow_repeated_names: bool) -> list[Path]:
-    """Return the leaf paths which the rows without a gap contain, in order of first appearance.
+def leaves_from_columns(
+    columns: Columns, allow_repeated_names: bool, where: Where = rows_in_words
+) -> tuple[list[Path], list[str]]:
+    """Return the leaf paths in the rows without a gap, in order of first appearance, and every contradiction.
+
+    Contradictions are names under two parents at one level (unless allowed), finest labels of rows with a gap that no
+    row without one has, and rows with a gap whose labels do not fit the tree.
 
     Raises:
-        TaxonomyError: if a name stands under two parents at one level (unless allowed), or if the finest
-            label of a row with a gap occurs in no row without one.
+        TaxonomyError: the leaf paths do not form a taxonomy; in a table whose finest column is empty, for example.
     """
-    rows = _first_rows(columns)
-    gaps: dict[Row, int] = {}
-    paths: dict[Path, int] = {}
-    for cells, row in rows.items():
-        known = tuple(cell for cell in cells if cell is not None)
-        if cells[: len(known)] != known:
-            gaps[cells] = row
-        for depth in range(1, len(known) + 1 if cells not in gaps else 0):
-            paths.setdefault(known[:depth], row)
-    if not allow_repeated_names:
-        _refuse_repeated_names(list(columns), paths)
+    levels, rows = list(columns), _distinct(columns)
+    known = {cells: tuple(label for label in cells if label is not None) for cells in rows}
+    paths: dict[Path, list[int]] = {}
+    for cells, path in known.items():
+        if cells[: len(path)] == path:  # no gap
+            for depth in range(1, len(path) + 1):
+                paths.setdefault(path[:depth], []).extend(rows[cells])
+    if not paths:
+        return [], [f"no row has a label in column '{levels[0]}': fill it in"]
+    found = [] if allow_repeated_names else _repeated_names(levels, paths, where)
     names = {(len(path), path[-1]) for path in paths}
-    for cells, row in gaps.items():
-        level, label = _finest(cells)
-        if (level + 1, label) not in names:
-            empty = list(columns)[cells.index(None)]
-            raise TaxonomyError(
-                f"row {row}: column '{list(columns)[level]}' has '{label}', column '{empty}' is empty, and "
-                f"no row has '{label}' with all its coarser labels. Fill in the empty cell"
-            )
+    gaps: dict[tuple[int, str, str], list[int]] = {}
+    for cells, path in list(known.items()):
+        finest = max((level for level, label in enumerate(cells) if label is not None), default=0)
+        if path and (finest + 1, path[-1]) not in names:
+            gaps.setdefault((finest, path[-1], levels[cells.index(None)]), []).extend(rows.pop(cells))
+    found += [
+        f"{where(numbers)}: column '{levels[level]}' has '{label}', column '{empty}' is empty, and no row has "
+        f"'{label}' with all its coarser labels. Fill in the empty cell"
+        for (level, label, empty), numbers in gaps.items()
+    ]
     inner = {path[:-1] for path in paths}
-    return [path for path in paths if path not in inner]
+    leaves = [path for path in paths if path not in inner]
+    try:
+        tree = Tree(levels, leaves)
+    except TaxonomyError:
+        if found:
+            return leaves, found
+        raise
+    return leaves, found + _match(rows, lambda cells: _target(tree, dict(enumerate(cells)), levels), where)[1]
 
 
-def _refuse_repeated_names(columns: Sequence[str], paths: Mapping[Path, int]) -> None:
-    seen: dict[tuple[int, str], Path] = {}
-    for path, row in paths.items():
-        other = seen.setdefault((len(path), path[-1]), path)
-        if other != path:
-            raise TaxonomyError(
-                f"column '{columns[len(path) - 1]}': '{path[-1]}' stands under two parents, "
-                f"'{'/'.join(other[:-1])}' (first in row {paths[other]}) and '{'/'.join(path[:-1])}' (first "
-                f"in row {row}). Correct the labels, or set allow_repeated_names=True if they are two classes"
-            )
+def _repeated_names(levels: Sequence[str], paths: Mapping[Path, list[int]], where: Where) -> list[str]:
+    alike: dict[tuple[int, str], list[Path]] = {}
+    for path in paths:
+        alike.setdefault((len(path), path[-1]), []).append(path)
+    return [
+        f"column '{levels[depth - 1]}': '{name}' stands under {('two', 'several')[len(found) > 2]} parents, "
+        + " and ".join(f"'{'/'.join(path[:-1])}' ({where(paths[path])})" for path in found)
+        + ". Correct the labels, or set allow_repeated_names if these are different classes"
+        for (depth, name), found in alike.items()
+        if len(found) > 1
+    ]
 
 
-def targets_from_columns(tree: Tree, columns: Columns) -> Tensor:
-    """See :meth:`Taxonomy.targets_from_columns`; the columns come from :func:`checked_columns`."""
-    for name in columns:
+def targets_from_columns(
+    tree: Tree, columns: Columns, where: Where = rows_in_words, levels: Sequence[int] | None = None
+) -> tuple[Tensor, list[str]]:
+    """Return the targets of a table with a column for each of some levels, and every contradiction with the tree.
+
+    Targets are ``LongTensor[N, n_levels]``, -1 where a label is unknown or contradicts; see
+    :meth:`Taxonomy.targets_from_columns`. A contradiction is a message with all its rows, whose place ``where`` names.
+    The columns come from :func:`checked_columns`; without ``levels``, the level of each, they are named as levels.
+    """
+    names = list(columns)
+    for name in names if levels is None else ():
         if name not in tree.levels:
             raise TaxonomyError(
-                f"column '{name}' is no level of the taxonomy ({', '.join(tree.levels)})."
+                f"column '{name}' is not a level of the taxonomy ({', '.join(tree.levels)})."
                 f"{suggestion(name, tree.levels) or ' Rename it'}"
             )
-    levels = [tree.levels.index(name) for name in columns]
-    order: dict[Row, int] = {}
-    table: list[list[int]] = []
-    for cells, row in _first_rows(columns).items():
-        labels = {level: cell for level, cell in zip(levels, cells, strict=True) if cell is not None}
-        order[cells] = len(table)
-        table.append(tree.target(_fitting(tree, labels, row)) if labels else [-1] * tree.n_levels)
-    rows = [order[cells] for cells in zip(*columns.values(), strict=True)]
-    targets = torch.tensor(table, dtype=torch.long).reshape(-1, tree.n_levels)
-    return targets[torch.tensor(rows, dtype=torch.long)]
+    at = [tree.levels.index(name) for name in names] if levels is None else levels
+    by_level = [names[at.index(level)] if level in at else name for level, name in enumerate(tree.levels)]
+    return _table(tree, columns, lambda cells: _target(tree, dict(zip(at, cells, strict=True)), by_level), where)
 
 
-def _fitting(tree: Tree, labels: Mapping[int, str], row: int) -> Path:
-    """Return the path of the one class which a row's labels (level -> label) describe."""
+def targets_from_labels(
+    tree: Tree, column: str, labels: Sequence[str | None], where: Where = rows_in_words
+) -> tuple[Tensor, list[str]]:
+    """Return the targets of one column of names or paths of any level; see :func:`targets_from_columns`."""
+
+    def target(cells: Row) -> list[int]:
+        try:
+            return tree.target(tree.find(str(cells[0])))
+        except TaxonomyError as error:
+            raise TaxonomyError(f"column {column!r}: {error}") from None
+
+    return _table(tree, {column: list(labels)}, target, where)
+
+
+def raise_first(contradictions: Sequence[str], error: type[NestedLightningError] = TaxonomyError) -> None:
+    """Raise the first of the contradictions, with their number; do nothing if there are none."""
+    if contradictions:
+        n = len(contradictions)
+        raise error(contradictions[0] + (f" (the first of {n} contradictions)" if n > 1 else ""))
+
+
+def _table(tree: Tree, columns: Columns, target: Callable[[Row], list[int]], where: Where) -> tuple[Tensor, list[str]]:
+    unknown = [-1] * tree.n_levels
+    found, contradictions = _match(_distinct(columns), target, where)
+    rows = [found.get(cells, unknown) for cells in zip(*columns.values(), strict=True)]
+    return torch.tensor(rows, dtype=torch.long).reshape(-1, tree.n_levels), contradictions
+
+
+def _match(
+    rows: Mapping[Row, list[int]], target: Callable[[Row], list[int]], where: Where
+) -> tuple[dict[Row, list[int]], list[str]]:
+    """Return the target of each distinct labelled row that fits the tree, and a message for each reason not to."""
+    found: dict[Row, list[int]] = {}
+    refused: dict[str, list[int]] = {}
+    for cells, numbers in rows.items():
+        if any(label is not None for label in cells):
+            try:
+                found[cells] = target(cells)
+            except TaxonomyError as error:
+                refused.setdefault(str(error), []).extend(numbers)
+    return found, [f"{where(numbers)}, {message}" for message, numbers in refused.items()]
+
+
+def _target(tree: Tree, cells: Mapping[int, str | None], names: Sequence[str]) -> list[int]:
+    """Return the target of the one class that the cells of a row (level -> label) describe."""
+    labels = {level: label for level, label in cells.items() if label is not None}
     level = max(labels)
     label = labels[level]
-    where = f"row {row}, column '{tree.levels[level]}'"
     found = tree.matches(label, level)
     if not found:
-        raise TaxonomyError(f"{where}: {unknown_label(label, tree.levels[level], tree.names(level))}")
-    agreeing = [path for path in found if not _contradicted(path, labels)]
+        raise TaxonomyError(f"column '{names[level]}': {unknown_label(label, tree.levels[level], tree.names(level))}")
+    agreeing = [path for path in found if not _disagreeing(path, labels)]
     if len(agreeing) == 1:
-        return agreeing[0]
+        return tree.target(agreeing[0])
     parents = " and under ".join(f"'{'/'.join(path[:-1])}'" for path in (agreeing or found)[:4])
-    if agreeing:
-        raise TaxonomyError(
-            f"{where}: '{label}' stands under {parents}. Fill in the coarser labels of this row, or write "
-            f"the whole path, such as '{'/'.join(agreeing[0])}'"
-        )
-    at = _contradicted(found[0], labels)[0]
-    raise TaxonomyError(
-        f"{where}: '{label}' stands under {parents}, but column '{tree.levels[at]}' has '{labels[at]}'. "
-        "Correct one of the two labels"
-    )
+    remedy = f"Fill in the coarser labels, or write the whole path, such as '{'/'.join((agreeing or found)[0])}'"
+    if not agreeing:
+        at = _disagreeing(found[0], labels)[0]
+        parents += f", but column '{names[at]}' has '{labels[at]}'"
+        remedy = "Correct one of the two labels"
+    raise TaxonomyError(f"column '{names[level]}': '{label}' stands under {parents}. {remedy}")
 
 
-def _contradicted(path: Path, labels: Mapping[int, str]) -> list[int]:
+def _disagreeing(path: Path, labels: Mapping[int, str]) -> list[int]:
     """Return the levels whose label is not the one of ``path``."""
     return [at for at, label in labels.items() if label not in (path[at], "/".join(path[: at + 1]))]
 
 
-def _first_rows(columns: Columns) -> dict[Row, int]:
-    """Return the different rows of a table, each with the number of its first occurrence."""
-    first: dict[Row, int] = {}
-    for row, cells in enumerate(zip(*columns.values(), strict=True)):
-        first.setdefault(cells, row)
-    return first
-
-
-def _finest(cells: Row) -> tuple[int, str]:
-    return max((level, cell) for level, cell in enumerate(cells) if cell is not None)
+def _distinct(columns: Columns) -> dict[Row, list[int]]:
+    """Return the distinct rows of a table, each with the numbers of the rows where it occurs."""
+    rows: dict[Row, list[int]] = {}
+    for number, cells in enumerate(zip(*columns.values(), strict=True)):
+        rows.setdefault(cells, []).append(number)
+    return rows

@@ -1,4 +1,4 @@
-"""Are the labels nested? The entropies of Definitions 1 and 2, measured on rows of labels."""
+"""Measure whether labels are nested: the entropies of Definitions 1 and 2 on rows of labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from torch import Tensor
 
 from nested_lightning.errors import DataError
 
-# Two entropies of the same rows differ by rounding only, if by less than this many bits.
-ROUNDING = 1e-12
+_ROUNDING = 1e-12
+"""Entropies of the same rows that differ by fewer bits are equal."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class NestingReport:
 
     @property
     def strictly_nested(self) -> bool:
-        """Definition 2: nested, and every level tells something about the next, H(Y_i | Y_{i-1}) < H(Y_i)."""
+        """Definition 2: nested, and every level is informative about the next, H(Y_i | Y_{i-1}) < H(Y_i)."""
         pairs = zip(self.given_coarser, self.entropies[1:], strict=True)
-        return self.nested and all(given < entropy - ROUNDING for given, entropy in pairs)
+        return self.nested and all(given < entropy - _ROUNDING for given, entropy in pairs)
 
     def __str__(self) -> str:
         width = max(len("level"), *map(len, self.levels))
@@ -60,17 +60,17 @@ class NestingReport:
 def nesting_report(targets: Tensor, levels: Sequence[str] | None = None, counts: Tensor | None = None) -> NestingReport:
     """Measure whether labels are nested (Definition 1) and strictly nested (Definition 2).
 
-    The columns may hold any integer labels, also such that are not nested: that is what is tested. For the
-    classes of a taxonomy, weighted by the rows there are of each leaf, give ``targets =
-    taxonomy.lift(torch.arange(taxonomy.sizes[-1]), -1)`` and the ``counts`` of the leaves.
+    The columns may contain any integer labels, nested or not. For the classes of a taxonomy, weighted by the number
+    of rows of each leaf, give ``targets = taxonomy.lift(torch.arange(taxonomy.sizes[-1]), -1)`` and the ``counts``
+    of the leaves.
 
     Args:
         targets: integers [N, n_levels], coarse to fine; -1 (or any negative number) = unknown.
-        levels: level names; ``l1, l2, ...`` when not given.
+        levels: level names; ``l1, l2, ...`` by default.
         counts: how often each row occurs, non-negative integers [N]; once by default.
 
     Raises:
-        DataError: if the shapes do not fit, or two neighbouring levels are known together in no row.
+        DataError: the shapes do not fit, or no row has labels of two neighbouring levels.
 
     Example:
         >>> print(nesting_report(torch.tensor([[0, 0], [0, 1], [1, 2], [1, -1]]), ["kind", "species"]))
@@ -79,8 +79,23 @@ def nesting_report(targets: Tensor, levels: Sequence[str] | None = None, counts:
         species      1.5850             -        0.6667
         the labels are strictly nested
     """
-    names = _checked_levels(targets, levels)
-    counts = _checked_counts(counts, targets)
+    if targets.ndim != 2 or targets.shape[1] < 2 or not _is_integer(targets):
+        raise DataError(
+            "expected integer labels of shape [rows, levels] with at least 2 levels, got "
+            f"{targets.dtype} of shape {tuple(targets.shape)}"
+        )
+    names = tuple(levels or (f"l{number}" for number in range(1, targets.shape[1] + 1)))
+    if len(names) != targets.shape[1]:
+        raise DataError(
+            f"expected one column for each of the levels {', '.join(names)}, got {targets.shape[1]} columns"
+        )
+    counts = torch.ones(len(targets), dtype=torch.long) if counts is None else counts
+    if counts.shape != (len(targets),) or not _is_integer(counts) or (counts < 0).any():
+        raise DataError(
+            f"expected a non-negative integer count for each of the {len(targets)} rows, got {counts.dtype} "
+            f"of shape {tuple(counts.shape)}"
+        )
+    counts = counts.to(targets.device, torch.long)
     targets, counts = targets[counts > 0], counts[counts > 0]
     first = targets[:, 0] >= 0
     entropies = [_entropy(targets[first, 0], counts[first])]
@@ -94,21 +109,17 @@ def nesting_report(targets: Tensor, levels: Sequence[str] | None = None, counts:
             )
         coarse, fine, weight = targets[both, level - 1], targets[both, level], counts[both]
         entropies.append(_entropy(fine, weight))
-        given_finer.append(_conditional_entropy(coarse, fine, weight))
-        given_coarser.append(_conditional_entropy(fine, coarse, weight))
+        given_finer.append(_entropy(coarse, weight, given=fine))
+        given_coarser.append(_entropy(fine, weight, given=coarse))
         pairs = torch.unique(torch.stack([coarse, fine], dim=1), dim=0)
         labels, n_parents = torch.unique(pairs[:, 1], return_counts=True)
         violations.append(tuple(labels[n_parents > 1].tolist()))
     return NestingReport(names, tuple(entropies), tuple(given_finer), tuple(given_coarser), tuple(violations))
 
 
-def _entropy(labels: Tensor, counts: Tensor) -> float:
-    """H(Y) in bits of the ``labels`` [N], each of which occurs ``counts`` [N] times."""
-    return _conditional_entropy(labels, torch.zeros_like(labels), counts)
-
-
-def _conditional_entropy(labels: Tensor, given: Tensor, counts: Tensor) -> float:
-    """H(Y | Z) in bits; exactly 0 if Z determines Y, because then every ratio below is 1."""
+def _entropy(labels: Tensor, counts: Tensor, given: Tensor | None = None) -> float:
+    """Return H(Y) or H(Y | Z) in bits; exactly 0 if Z determines Y, because then every ratio below is 1."""
+    given = torch.zeros_like(labels) if given is None else given
     ratios = _totals(given, counts) / _totals(torch.stack([labels, given], dim=1), counts)
     return float((counts * ratios.log2()).sum() / counts.sum())
 
@@ -117,31 +128,6 @@ def _totals(values: Tensor, counts: Tensor) -> Tensor:
     """Return for each row how often its value occurs in all rows: float64, exact up to 2^53."""
     distinct, number = torch.unique(values, dim=0, return_inverse=True)
     return counts.new_zeros(len(distinct)).index_add(0, number, counts)[number].double()
-
-
-def _checked_levels(targets: Tensor, levels: Sequence[str] | None) -> tuple[str, ...]:
-    if targets.ndim != 2 or targets.shape[1] < 2 or not _is_integer(targets):
-        raise DataError(
-            "expected integer labels of shape [rows, levels] with at least 2 levels, came "
-            f"{targets.dtype} of shape {tuple(targets.shape)}"
-        )
-    names = tuple(levels or (f"l{number}" for number in range(1, targets.shape[1] + 1)))
-    if len(names) != targets.shape[1]:
-        raise DataError(
-            f"expected one column for each of the levels {', '.join(names)}, came {targets.shape[1]} columns"
-        )
-    return names
-
-
-def _checked_counts(counts: Tensor | None, targets: Tensor) -> Tensor:
-    if counts is None:
-        return torch.ones(len(targets), dtype=torch.long, device=targets.device)
-    if counts.shape != (len(targets),) or not _is_integer(counts) or (counts < 0).any():
-        raise DataError(
-            f"expected a non-negative integer count for each of the {len(targets)} rows, came {counts.dtype} "
-            f"of shape {tuple(counts.shape)}"
-        )
-    return counts.to(targets.device, torch.long)
 
 
 def _is_integer(values: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""The taxonomy of labels: read from files and tables, and turned into targets and index tensors."""
+"""The taxonomy of labels, read from files and tables, as targets and index tensors."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["Path", "Taxonomy"]
 class Taxonomy(Tree):
     """An immutable, hashable tree of labels with named levels, coarse to fine.
 
-    A class is a node of the tree and is identified by its path from the root, so that one name may stand
-    under several parents. Within a level the classes are numbered in the order in which they first appear
-    in ``leaves``. This index need not be the label id of the data: they are matched by name, not by number.
+    A class is a node of the tree, identified by its path from the root: one name may occur under several parents.
+    Within a level the classes are numbered in the order in which they first appear in ``leaves``. This index need
+    not be the label id of the data: labels are matched by name, not by number.
 
-    **Ragged trees.** A leaf may sit at any level. A leaf above the last level is carried down: at each
-    finer level it stands under its own name, as its own only child. A row with this label therefore counts
-    as known at every level. Writing the carried path out, ``("b", "b")``, means the same as ``("b",)``.
+    **Ragged trees.** A leaf may be at any level. A leaf above the last level is carried down: at each finer level it
+    occurs under its own name, as its own only child. A row with this label therefore counts as known at every
+    level. The carried path written out, ``("b", "b")``, means the same as ``("b",)``.
 
     A ``level`` argument is an index, 0 = coarsest; a negative one counts from the finest, as in a list.
 
@@ -82,7 +82,7 @@ class Taxonomy(Tree):
     def from_dict(cls, state: Mapping[str, Any]) -> Taxonomy:
         """Rebuild the taxonomy of which :meth:`to_dict` returned ``state``."""
         if not isinstance(state, Mapping) or not {"levels", "leaves"} <= set(state):
-            raise TaxonomyError(f"expected a dict with the keys 'levels' and 'leaves', came {state!r:.200}")
+            raise TaxonomyError(f"expected a dict with the keys 'levels' and 'leaves', got {state!r:.200}")
         return cls(state["levels"], state["leaves"])
 
     def to_dict(self) -> dict[str, list[Any]]:
@@ -96,29 +96,33 @@ class Taxonomy(Tree):
         Args:
             paths: one text per leaf, its names joined by ``separator`` (which no name may contain).
             levels: level names; ``l1, l2, ...`` when not given.
-            separator: what stands between two names.
+            separator: the text between two names.
 
         Example:
             >>> Taxonomy.from_paths(["animal/cat", "animal/dog", "stone"])
             Taxonomy(l1 2 > l2 3)
         """
         if isinstance(paths, str):
-            raise TaxonomyError(f"expected a list of paths, came the text {paths!r}")
+            raise TaxonomyError(f"expected a list of paths, got the text {paths!r}")
         if not isinstance(separator, str) or not separator:
-            raise TaxonomyError(f"expected as separator the text between two names, such as '/', came {separator!r}")
-        leaves = [build.names_of(path, separator) for path in paths]
+            raise TaxonomyError(f"expected as separator the text between two names, such as '/', got {separator!r}")
+        leaves = []
+        for path in paths:
+            if not isinstance(path, str):
+                raise TaxonomyError(f"expected a path such as 'animal{separator}cat', got {path!r:.60}")
+            leaves.append(path.split(separator))
         return cls(build.numbered_levels(leaves) if levels is None else levels, leaves)
 
     @classmethod
     def from_parents(cls, edges: Iterable[tuple[str, str | None]], levels: Sequence[str] | None = None) -> Taxonomy:
-        """Build from pairs (child, parent) in any order; here every name is one node.
+        """Build from pairs (child, parent) in any order; each name is one node.
 
         Args:
-            edges: the pairs; a root is a parent without a pair of its own, or has the parent ``None``.
+            edges: the pairs; a root is a parent that is the child of no pair, or has the parent ``None``.
             levels: level names; ``l1, l2, ...`` when not given.
 
         Raises:
-            TaxonomyError: if a child has two parents, or the pairs run in a circle.
+            TaxonomyError: a child has two parents, or the parents form a circle.
 
         Example:
             >>> Taxonomy.from_parents([("cat", "animal"), ("dog", "animal"), ("stone", None)])
@@ -140,17 +144,16 @@ class Taxonomy(Tree):
             allow_repeated_names: whether a name under two parents is two different classes, or an error.
 
         Raises:
-            TaxonomyError: naming the first rows (counted from 0), if a name stands under two parents or a
-                gap cannot be filled.
+            TaxonomyError: a name has two parents or a gap cannot be filled; names the rows (from 0) of the first
+                contradiction, and the number of contradictions.
 
         Example:
             >>> Taxonomy.from_columns({"l1": ["a", "a", None, "b"], "l2": ["x", "y", "x", None]}).to_dict()
             {'levels': ['l1', 'l2'], 'leaves': [['a', 'x'], ['a', 'y'], ['b']]}
         """
-        cells = build.checked_columns(columns)
-        taxonomy = cls(list(cells), build.leaves_from_columns(cells, allow_repeated_names))
-        build.targets_from_columns(taxonomy, cells)  # rows with a gap, left out so far, must fit
-        return taxonomy
+        leaves, contradictions = build.leaves_from_columns(build.checked_columns(columns), allow_repeated_names)
+        build.raise_first(contradictions)
+        return cls(list(columns), leaves)
 
     def targets_from_columns(self, columns: Mapping[str, Iterable[str | None]]) -> Tensor:
         """Targets of a table with a label column for each level, or for some of the levels.
@@ -165,7 +168,7 @@ class Taxonomy(Tree):
             LongTensor[N, n_levels], -1 = unknown.
 
         Raises:
-            TaxonomyError: naming row (counted from 0) and column of the first label that does not fit.
+            TaxonomyError: naming rows (from 0) and column of the first contradiction, and their number.
 
         Example:
             >>> taxonomy = Taxonomy.from_paths(["animal/cat", "animal/dog", "stone"])
@@ -173,7 +176,9 @@ class Taxonomy(Tree):
             tensor([[ 0, -1],
                     [ 0,  1]])
         """
-        return build.targets_from_columns(self, build.checked_columns(columns))
+        targets, contradictions = build.targets_from_columns(self, build.checked_columns(columns))
+        build.raise_first(contradictions)
+        return targets
 
     def parents(self, level: int, device: torch.device | str = "cpu") -> Tensor:
         """Parents of the classes of ``level >= 1``: LongTensor[sizes[level]] of indices at ``level - 1``."""
@@ -188,10 +193,10 @@ class Taxonomy(Tree):
         Args:
             level: level of the classes.
             at: level of the ancestors, not finer; ``at == level`` gives ``0, 1, 2, ...``.
-            device: where the result lies.
+            device: device of the result.
 
         Returns:
-            LongTensor[sizes[level]] of indices at ``at``; a copy, free to change.
+            LongTensor[sizes[level]] of indices at ``at``; a copy.
         """
         return self._ancestors(level, at, torch.device(device)).clone()
 
@@ -207,11 +212,11 @@ class Taxonomy(Tree):
             throughout where the label is -1.
 
         Raises:
-            TaxonomyError: if the labels are no integers, or one of them is no class of the level.
+            TaxonomyError: the labels are not integers, or one of them is not a class of the level.
         """
         level = self.level_index(level)
         if labels.dtype == torch.bool or labels.is_floating_point():
-            raise TaxonomyError(f"expected class indices (integers), came a tensor of {labels.dtype}")
+            raise TaxonomyError(f"expected class indices (integers), got a tensor of {labels.dtype}")
         labels = labels.long()
         wrong = labels[(labels < -1) | (labels >= self.sizes[level])]
         if wrong.numel():
@@ -242,7 +247,7 @@ class Taxonomy(Tree):
         ancestors = self._ancestors(level, to, probabilities.device)
         if probabilities.ndim == 0 or probabilities.shape[-1] != len(ancestors):
             raise TaxonomyError(
-                f"expected one column per class of level '{self.levels[level]}' ({len(ancestors)}), came a "
+                f"expected one column per class of level '{self.levels[level]}' ({len(ancestors)}), got a "
                 f"tensor of shape {tuple(probabilities.shape)}"
             )
         sums = probabilities.new_zeros(*probabilities.shape[:-1], self.sizes[to])
@@ -252,15 +257,14 @@ class Taxonomy(Tree):
         """The whole tree as text, one line per class; a carried leaf is shown once."""
         return "\n".join([repr(self), *files.drawn(self.short_leaves)])
 
-    def __str__(self) -> str:
-        return self.show()
+    __str__ = show
 
     def __repr__(self) -> str:
         pairs = zip(self.levels, self.sizes, strict=True)
         return f"Taxonomy({' > '.join(f'{level} {size}' for level, size in pairs)})"
 
     def __reduce__(self) -> tuple[type[Taxonomy], tuple[tuple[str, ...], tuple[Path, ...]]]:
-        # Copies and other processes rebuild the caches, which may hold tensors of this process's device.
+        # Copies and other processes rebuild the caches, which may contain tensors on this process's device.
         return type(self), (self.levels, self.leaves)
 
     @cached_property
@@ -278,7 +282,7 @@ class Taxonomy(Tree):
         if at > level:
             raise TaxonomyError(
                 f"level '{self.levels[at]}' is finer than level '{self.levels[level]}', but a class has "
-                "ancestors at coarser levels only. Exchange the two levels"
+                "ancestors at coarser levels only. Swap the two levels"
             )
         return self._cached(
             ("ancestors", level, at),

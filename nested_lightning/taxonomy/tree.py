@@ -1,4 +1,4 @@
-"""The tree behind a taxonomy, in plain Python: paths, indices, and labels looked up by name."""
+"""The tree of a taxonomy, in plain Python: paths, indices, and labels looked up by name."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from nested_lightning.errors import TaxonomyError, suggestion
 
 Path = tuple[str, ...]
 MOST_LEVELS = 100
-"""More are a mistake, such as a separator that is part of every name; and each would be a part of the network."""
+"""More are a mistake, such as a separator that is part of every name; each level becomes a part of the network."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
-"""Halves of characters: Python's texts may hold them, files cannot."""
+"""Halves of characters, which a Python str may contain but a file may not."""
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -46,7 +46,7 @@ class Tree:
 
     @cached_property
     def short_leaves(self) -> tuple[Path, ...]:
-        """Path of every leaf down to where it really sits, in the order of ``leaves``."""
+        """Path of every leaf down to its own level, in the order of ``leaves``."""
         n_children = Counter(path[:-1] for nodes in self._indices for path in nodes)
         short = []
         for path in self.leaves:
@@ -57,11 +57,9 @@ class Tree:
         return tuple(short)
 
     def level_index(self, level: int) -> int:
-        """The level itself, counted from 0; TaxonomyError if there is no such level."""
+        """The level counted from 0; TaxonomyError if it does not exist."""
         if not -self.n_levels <= level < self.n_levels:
-            raise TaxonomyError(
-                f"there is no level {level}: expected 0 to {self.n_levels - 1} ({', '.join(self.levels)})"
-            )
+            raise TaxonomyError(f"unknown level {level}: expected 0 to {self.n_levels - 1} ({', '.join(self.levels)})")
         return level % self.n_levels
 
     def nodes(self, level: int) -> tuple[Path, ...]:
@@ -69,14 +67,14 @@ class Tree:
         return tuple(self._indices[self.level_index(level)])
 
     def names(self, level: int) -> tuple[str, ...]:
-        """Names of the classes of ``level`` in index order; a name may stand under several parents."""
+        """Names of the classes of ``level`` in index order; a name may occur under several parents."""
         return tuple(path[-1] for path in self._indices[self.level_index(level)])
 
     def index(self, path: Sequence[str]) -> int:
         """Index at level ``len(path) - 1`` of the class with this path; TaxonomyError if there is none."""
         if isinstance(path, str) or not 1 <= len(path) <= self.n_levels:
             raise TaxonomyError(
-                f"expected a path of 1 to {self.n_levels} names such as {self.leaves[0]}, came {path!r}. For "
+                f"expected a path of 1 to {self.n_levels} names such as {self.leaves[0]}, got {path!r}. For "
                 "a label written as text use find()"
             )
         key, level = tuple(path), len(path) - 1
@@ -86,11 +84,11 @@ class Tree:
         return self._indices[level][key]
 
     def find(self, label: str, level: int | None = None) -> Path:
-        """Path of the one class that a label written as text stands for.
+        """Path of the one class that a label written as text refers to.
 
         Args:
             label: a name (``"cat"``) or a whole path (``"animal/cat"``); a name wins over a path.
-            level: where to look; by default everywhere, a carried leaf counting at its own level only.
+            level: where to look; by default at all levels, where a carried leaf counts at its own level only.
 
         Raises:
             TaxonomyError: if no class matches (names the nearest ones) or several do (names their parents).
@@ -114,7 +112,7 @@ class Tree:
         )
 
     def matches(self, label: str, level: int | None = None) -> tuple[Path, ...]:
-        """Paths of all classes that a label may stand for (see :meth:`find`), possibly none."""
+        """Paths of all classes that a label may refer to (see :meth:`find`), possibly none."""
         at = None if level is None else self.level_index(level)
         for paths in self._texts.get(label, ()):
             found = [p for p in paths if (p not in self._carried if at is None else len(p) == at + 1)]
@@ -149,7 +147,7 @@ class Tree:
 
     @cached_property
     def _texts(self) -> dict[str, tuple[list[Path], list[Path]]]:
-        """Text -> the paths which have it as their name, and those which have it as their whole path."""
+        """Text -> the paths that have it as their name, and those that have it as their whole path."""
         texts: dict[str, tuple[list[Path], list[Path]]] = {}
         for path in (path for nodes in self._indices for path in nodes):
             texts.setdefault(path[-1], ([], []))[0].append(path)
@@ -158,33 +156,30 @@ class Tree:
 
 
 def is_name(value: object) -> bool:
-    """Return whether a value can name a level or a class: a text that is not empty and that a file can hold."""
+    """Return whether a value can name a level or a class: a text that is not empty and that a file can contain."""
     return isinstance(value, str) and value != "" and _SURROGATES.search(value) is None
 
 
 def unknown_label(label: object, level: str | None, known: Iterable[str]) -> TaxonomyError:
-    """Return the error for a label that is not in the taxonomy, naming the nearest labels that are."""
+    """Return the error for a label that is not in the taxonomy; it names the nearest labels that are."""
     texts = list(known)
     where = "" if level is None else f" at level '{level}'"
-    near = suggestion(str(label), texts)
     listed = f" It has {', '.join(map(repr, texts[:8]))}{', ...' if len(texts) > 8 else ''}"
-    return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{near or listed}")
+    return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{suggestion(str(label), texts) or listed}")
 
 
 def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:
     names = (levels,) if isinstance(levels, str) or not isinstance(levels, Sequence) else tuple(levels)
-    if len(names) < 2:
+    if not 2 <= len(names) <= MOST_LEVELS:
+        bound = "at least 2" if len(names) < 2 else f"at most {MOST_LEVELS}"
         raise TaxonomyError(
-            f"expected at least 2 level names, coarse to fine, such as ['coarse', 'fine'], came {list(names)}"
-        )
-    if len(names) > MOST_LEVELS:
-        raise TaxonomyError(
-            f"expected at most {MOST_LEVELS} level names, came {len(names)}: {list(names[:5])} and so on"
+            f"expected {bound} level names, coarse to fine, such as ['coarse', 'fine'], got {list(names[:5])}"
+            + f" and {len(names) - 5} more" * (len(names) > 5)
         )
     for position, name in enumerate(names):
         if not is_name(name):
             raise TaxonomyError(
-                f"the name of level {position} must be a text and not empty, came {name!r}. Level names are "
+                f"the name of level {position} must be a text and not empty, got {name!r}. Level names are "
                 "used in logs and files: give each level one"
             )
         if name in names[:position]:
@@ -197,7 +192,7 @@ def _checked_leaves(levels: tuple[str, ...], leaves: Iterable[Sequence[str]]) ->
     full: dict[Path, Path] = {}
     inner: set[Path] = set()
     if isinstance(leaves, str) or not isinstance(leaves, Iterable):
-        raise TaxonomyError(f"expected the leaves as a list of paths such as ('animal', 'cat'), came {leaves!r:.60}")
+        raise TaxonomyError(f"expected the leaves as a list of paths such as ('animal', 'cat'), got {leaves!r:.60}")
     for given in leaves:
         path = _checked_path(levels, given)
         carried = path + path[-1:] * (len(levels) - len(path))
@@ -215,7 +210,7 @@ def _checked_leaves(levels: tuple[str, ...], leaves: Iterable[Sequence[str]]) ->
             child = next(other for other in full if other[: len(path)] == path and full[other] != path)
             raise TaxonomyError(
                 f"'{'/'.join(path)}' is given both as a leaf and as the parent of '{child[len(path)]}'. "
-                "Remove the leaf, or give it a name of its own below, such as 'other'"
+                "Remove the leaf, or give it its own name below, such as 'other'"
             )
     return tuple(full)
 
@@ -223,7 +218,7 @@ def _checked_leaves(levels: tuple[str, ...], leaves: Iterable[Sequence[str]]) ->
 def _checked_path(levels: tuple[str, ...], given: Sequence[str]) -> Path:
     if isinstance(given, str) or not isinstance(given, Sequence):
         raise TaxonomyError(
-            f"expected the path of a leaf as a sequence of names such as ('animal', 'cat'), came "
+            f"expected the path of a leaf as a sequence of names such as ('animal', 'cat'), got "
             f"{'the text ' * isinstance(given, str)}{given!r:.60}. For paths written as text use Taxonomy.from_paths"
         )
     path = tuple(given)
@@ -234,6 +229,6 @@ def _checked_path(levels: tuple[str, ...], given: Sequence[str]) -> Path:
         )
     if not all(map(is_name, path)):
         raise TaxonomyError(
-            f"the path {path!r:.200} has an empty name, or one that is no text in Unicode. Name every class"
+            f"the path {path!r:.200} has an empty name, or one that is not text in Unicode. Name every class"
         )
     return path

@@ -1,4 +1,4 @@
-"""Taxonomies as files and as text: YAML with errors that name the line, and a drawing of the tree."""
+"""Read and write taxonomies as YAML, with errors that name the line, and draw the tree as text."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,11 +8,12 @@ import yaml
 
 from nested_lightning.errors import TaxonomyError, suggestion
 from nested_lightning.taxonomy.tree import Path
-from nested_lightning.taxonomy.yaml_nodes import compose
 
 Branch = dict[str, Any]  # name -> the branch below it; empty below a leaf
-FORMS = ("tree", "leaves")
-NOTHING = yaml.ScalarNode("", "")  # what is below an item of a list
+_FORMS = ("tree", "leaves")
+_NOTHING = yaml.ScalarNode("", "")  # what is below an item of a list
+_DEEPEST = 100
+_MOST_FROM_ALIASES = 100_000
 
 
 def nested(leaves: Iterable[Path]) -> Branch:
@@ -43,13 +44,10 @@ def _drawn(branch: Branch, indent: str) -> Iterator[str]:
 
 
 def write_yaml(path: str | os.PathLike[str], levels: Sequence[str], leaves: Sequence[Path]) -> None:
-    """Write levels and tree, or a list of leaf paths where a tree could not keep the leaves' order."""
+    """Write levels and tree, or a list of leaf paths if a tree could not keep the order of the leaves."""
     tree = nested(leaves)
-    content: dict[str, Any] = {"levels": list(levels)}
-    if list(_flat(tree, ())) == list(leaves):
-        content["tree"] = _plain(tree)
-    else:
-        content["leaves"] = [list(leaf) for leaf in leaves]
+    in_order = list(_flat(tree, ())) == list(leaves)
+    content = {"levels": list(levels)} | ({"tree": _plain(tree)} if in_order else {"leaves": list(map(list, leaves))})
     text = yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False, default_flow_style=None)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
@@ -72,7 +70,7 @@ def _flat(branch: Branch, above: Path) -> Iterator[Path]:
 
 
 def _plain(branch: Branch) -> Any:
-    """Return the branch as it is written: a list where all are leaves, else ``None`` below a leaf."""
+    """Return the branch as it is written: a list if all its entries are leaves, else ``None`` below a leaf."""
     if not any(branch.values()):
         return list(branch)
     return {name: _plain(below) if below else None for name, below in branch.items()}
@@ -88,10 +86,7 @@ def read_yaml(path: str | os.PathLike[str]) -> tuple[list[str], list[Path]]:
 
 
 class _Document:
-    """A YAML file as its nodes, not as the objects which a loader would make of them.
-
-    Nodes keep the text as written (``no``, ``1.0``), the line numbers, and keys that are given twice.
-    """
+    """A YAML file as nodes, which keep the text as written (``no``, ``1.0``), line numbers, and duplicate keys."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -102,8 +97,8 @@ class _Document:
             raise self.error(root, "expected the keys 'levels' and 'tree'")
         parts: dict[str, yaml.Node] = {}
         for name, key, part in self.named(root, ()):
-            if name not in ("levels", *FORMS):
-                near = suggestion(name, ("levels", *FORMS)) or " Remove it, or indent it below 'tree'"
+            if name not in ("levels", *_FORMS):
+                near = suggestion(name, ("levels", *_FORMS)) or " Remove it, or indent it below 'tree'"
                 raise self.error(key, f"unknown key '{name}', expected 'levels' and 'tree'.{near}")
             parts[name] = part
         if "levels" not in parts:
@@ -118,7 +113,7 @@ class _Document:
         return levels, [tuple(self.names(leaf, "path")) for leaf in leaves.value]
 
     def root(self) -> yaml.Node:
-        # The C parser is much faster, but not part of every installation of PyYAML.
+        # The C parser is much faster, but missing in some installations of PyYAML.
         loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
         try:
             with open(self.file, encoding="utf-8-sig") as file:
@@ -126,13 +121,13 @@ class _Document:
         except OSError as error:
             raise TaxonomyError(f"cannot read the taxonomy {self.file}: {error.strerror}. Check the path") from None
         except UnicodeDecodeError as error:
-            raise TaxonomyError(f"{self.file} is no text in UTF-8 ({error.reason}). Save it as UTF-8") from None
+            raise TaxonomyError(f"{self.file} is not text in UTF-8 ({error.reason}). Save it as UTF-8") from None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""
             problem = getattr(error, "problem", None) or str(error).splitlines()[0]
             raise TaxonomyError(
-                f"{self.file}{line}: this is no valid YAML: {problem}. Check indentation, brackets and "
+                f"{self.file}{line}: this is not valid YAML: {problem}. Check indentation, brackets and "
                 "colons, and put names with special characters in quotes"
             ) from None
         if root is None:
@@ -145,16 +140,16 @@ class _Document:
             if len(path) > len(levels):
                 raise self.error(
                     key,
-                    f"'{'/'.join(path)}' lies {len(path)} levels deep, but there are {len(levels)}: "
+                    f"'{'/'.join(path)}' is {len(path)} levels deep, but there are {len(levels)}: "
                     f"{', '.join(levels)}. Add a level name, or remove a layer of the tree",
                 )
-            if _is_null(below):
-                yield path
-            else:
-                yield from self.walk(below, path, levels)
+            # A quoted null is a text.
+            is_leaf = isinstance(below, yaml.ScalarNode) and not below.style
+            is_leaf = is_leaf and below.value in ("", "~", "null", "Null", "NULL")
+            yield from [path] if is_leaf else self.walk(below, path, levels)
 
     def named(self, node: yaml.Node, above: Path) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
-        """Yield name, key and what is below it for each entry of a mapping or list."""
+        """Yield name, key and the node below it for each entry of a mapping or list."""
         lines: dict[str, int] = {}
         for key, below in self.entries(node, above):
             name = self.text(key, f"name below '{'/'.join(above)}'" if above else "name")
@@ -171,18 +166,12 @@ class _Document:
         if isinstance(node, yaml.ScalarNode) or not node.value:
             raise self.error(
                 node,
-                f"expected a list or keys below '{'/'.join(above) or 'tree'}', came "
+                f"expected a list or keys below '{'/'.join(above) or 'tree'}', got "
                 f"{node.value or 'nothing'!r}. Write [name] for a single class below it, and nothing after "
                 "the colon of a leaf",
             )
-        if isinstance(node, yaml.MappingNode):
-            yield from node.value
-            return
-        for item in node.value:
-            if isinstance(item, yaml.MappingNode):
-                yield from item.value
-            else:
-                yield item, NOTHING
+        for item in [node] if isinstance(node, yaml.MappingNode) else node.value:
+            yield from item.value if isinstance(item, yaml.MappingNode) else [(item, _NOTHING)]
 
     def names(self, node: yaml.Node, what: str) -> list[str]:
         if not isinstance(node, yaml.SequenceNode):
@@ -191,7 +180,7 @@ class _Document:
 
     def text(self, node: yaml.Node, what: str) -> str:
         if not isinstance(node, yaml.ScalarNode):
-            raise self.error(node, f"expected a {what}, came a list or keys. Write one name per item")
+            raise self.error(node, f"expected a {what}, got a list or keys. Write one name per item")
         if not node.value:
             raise self.error(node, f"a {what} is empty. Write the name of a class")
         return str(node.value)
@@ -200,6 +189,38 @@ class _Document:
         return TaxonomyError(f"{self.file}, line {node.start_mark.line + 1}: {message}")
 
 
-def _is_null(node: yaml.Node) -> bool:
-    is_plain = isinstance(node, yaml.ScalarNode) and not node.style  # a quoted null is a text
-    return is_plain and node.value in ("", "~", "null", "Null", "NULL")
+def compose(text: str, loader: Any) -> yaml.Node | None:
+    """Return the root node of a text like ``yaml.compose``, None if it is empty, but refuse YAML bombs.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, is nested more than 100 deep, or its aliases, written out, would be more than
+            100,000 values or contain themselves.
+    """
+    sizes: dict[str | None, int] = {}  # values below each anchor, aliases in it written out
+    above: list[tuple[str | None, int]] = []  # of each open list or mapping: its anchor, and the values before it
+    total = from_aliases = 0
+    for event in yaml.parse(text, Loader=loader):  # events come one by one however deep they are nested
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = above.pop()
+            sizes |= {anchor: total - before} if anchor else {}
+        elif isinstance(event, yaml.CollectionStartEvent):
+            above.append((event.anchor, total))
+            total += 1
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1
+            sizes |= {event.anchor: 1} if event.anchor else {}
+        elif isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes and any(anchor == event.anchor for anchor, _ in above):
+                raise _refused(f"the alias *{event.anchor} contains itself", event)
+            total += sizes.get(event.anchor, 0)
+            from_aliases += sizes.get(event.anchor, 0)
+        if len(above) > _DEEPEST:
+            raise _refused(f"it is nested more than {_DEEPEST} deep", event)
+        if from_aliases > _MOST_FROM_ALIASES:
+            raise _refused(f"its aliases stand for more than {_MOST_FROM_ALIASES:,} values", event)
+    root: yaml.Node | None = yaml.compose(text, Loader=loader)
+    return root
+
+
+def _refused(problem: str, event: Any) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)

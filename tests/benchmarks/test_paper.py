@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from helpers.commands import SHORT
+from helpers.killed_run import Server
 from scipy.stats import ttest_rel
 
 from benchmarks.paper import __main__ as command
@@ -33,8 +34,12 @@ DIGITS: Any = {
 
 
 @pytest.fixture
-def digits(monkeypatch: pytest.MonkeyPatch) -> None:
+def digits(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(command: list[str], stdout: Any, **_: Any) -> int:
+        return server.run(command[3:], Path(stdout.name), module=command[2])
+
     monkeypatch.setattr(experiments, "_settings", lambda: DIGITS)
+    monkeypatch.setattr("benchmarks.paper.training.subprocess.call", call)
 
 
 def test_the_committed_page_is_that_of_the_committed_results() -> None:

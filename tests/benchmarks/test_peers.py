@@ -195,7 +195,7 @@ def test_metrics_of_random_predictions() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--source", "nowhere"], "data.source 'nowhere' is not a file or folder here"),
+        (["--source", "nowhere"], "source 'nowhere' is not a file or folder here"),
         (["--source", "{fine}", "--test_source", "{fine}s"], "is not one of the sources with a split 'test'"),
         (["--source", "{fine}", "--input_column", "texts"], "Did you mean 'text'?"),
         (["--source", "{fine}/train.parquet"], "has no split 'test'"),

@@ -1,11 +1,8 @@
-import os
-import subprocess
-import sys
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.once import made_once
 from helpers.toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 from torch.utils.data import DataLoader
 
@@ -99,8 +96,11 @@ def write_rows(path, n, seed, labelled):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A trained and calibrated run of the command line on vectors with named labels."""
-    folder = tmp_path_factory.mktemp("run")
+    """Return a trained and calibrated run of the command line on vectors with named labels."""
+    return made_once(tmp_path_factory, "predictions", train)
+
+
+def train(folder):
     write_rows(folder / "train.parquet", 300, 1, labelled=True)
     main(
         [
@@ -121,24 +121,18 @@ def run(tmp_path_factory):
             f"--trainer.default_root_dir={folder}",
         ]
     )
-    return folder
 
 
-def test_predict_needs_the_checkpoint_and_the_rows(run, tmp_path):
+def test_predict_needs_the_checkpoint_and_the_rows(run, server, tmp_path):
     x = write_rows(tmp_path / "new.parquet", 700, 2, labelled=False)  # more than a batch
     final = run / "checkpoints" / "final.ckpt"
     command = (
         f"predict --ckpt_path {final} --data.source {tmp_path / 'new.parquet'} --trainer.default_root_dir {tmp_path}"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "nested_lightning", *command.split(), "--trainer.accelerator=cpu"],
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"700 predictions written to {tmp_path / 'predictions.parquet'}" in done.stdout + done.stderr
+    log = tmp_path / "log"
+    code = server.run([*command.split(), "--trainer.accelerator=cpu"], log, folder=str(tmp_path))
+    assert code == 0, log.read_text()
+    assert f"700 predictions written to {tmp_path / 'predictions.parquet'}" in log.read_text()
     table = pq.read_table(tmp_path / "predictions.parquet")
     assert table.column_names == COLUMNS
     assert not (tmp_path / "checkpoints").exists()

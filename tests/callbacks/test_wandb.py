@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from faults.runs import at_moment
 from helpers.commands import SHORT
 from helpers.killed_run import Server
+from helpers.once import made_once
 from helpers.toy import TAXONOMY, loader, toy_module, toy_trainer
 from helpers.wandb_file import WandbFiles
 from lightning.pytorch.loggers import WandbLogger
@@ -30,15 +32,16 @@ FIT += ["--trainer.accelerator=cpu", "--ckpt_path=last", "--figures.draw=stages"
 
 @pytest.fixture(scope="module")
 def root(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run that was killed in its second stage, resumed, and tested under a distortion."""
+    """Return the folder of a run that was killed in its second stage and resumed."""
     pytest.importorskip("wandb")
-    root = tmp_path_factory.mktemp("wandb") / "digits"
+    return made_once(tmp_path_factory, "wandb", lambda folder: kill_and_resume(server, folder))
+
+
+def kill_and_resume(server: Server, root: Path) -> None:
     log, args = root.with_suffix(".log"), [*FIT, f"--trainer.default_root_dir={root}"]
-    kill = "--trainer.callbacks+=helpers.killed_run.Kill", "--trainer.callbacks.count=4", "--trainer.callbacks.wait=2"
-    call = "--trainer.callbacks.call=nested_lightning.callbacks.CascadeTraining.on_train_epoch_start"
-    assert server.run([*args, *kill, call], log) == -9, log.read_text()
+    kill = at_moment({"at": "before [Callback]CascadeTraining.on_train_epoch_start", "count": 4, "wait": 2})
+    assert server.run([*args, *kill], log) == -9, log.read_text()
     assert server.run(args, log) == 0, log.read_text()
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_what_is_refused(file: Path, tmp_path: Path) -> None:
         fit(tmp_path, file, bare)
     numbers = datasets.Dataset.from_dict({"text": [[1.0, 2.0]] * 20, "label": ["owl", "cod"] * 10})
     other = HierarchicalDataModule(numbers, TAXONOMY, input_column="text", label_columns="label", seed=0)
-    with pytest.raises(DataError, match="'text' is no text, and has no vocabulary"):
+    with pytest.raises(DataError, match="'text' is not text, and has no vocabulary"):
         fit(tmp_path, file, module(), data=other)
 
 

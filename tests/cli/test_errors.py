@@ -204,7 +204,7 @@ two_parents = options("--config", "columns.yaml", **{
     (other_rows({"x": [1, 2], "label": "owl"}), ["rows.jsonl", "column 'x' has shape"]),
     (other_rows({"x": [1, math.nan, 3], "label": "owl"}), ["row 0", "column 'x'", "NaN or infinite"]),
     (other_rows({"x": [1, math.inf, 3], "label": "owl"}), ["row 0", "column 'x'", "NaN or infinite"]),
-    (two_parents, ["'species'", "'owl' stands under two parents", "'bird' (first in row 0)", "'fish'"]),
+    (two_parents, ["'species'", "'owl' stands under two parents", "'bird' (row", "'fish'"]),
     (other_tree("levels: [kind]\ntree: [bird, fish]\n"), ["tree.yaml", "at least 2 level names", "['kind']"]),
     (other_tree(TAXONOMY.replace("species]", "species, colour]")), ["tree.yaml", "level 'colour' has no class"]),
     (other_tree(TAXONOMY.replace("owl,", "owl, owl,")), ["tree.yaml, line 3", "'bird/owl' is given twice"]),

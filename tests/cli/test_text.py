@@ -1,9 +1,6 @@
 """Texts through the command line: trained on labels of uneven depth, answered in a fresh process."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +8,10 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 from helpers.commands import SHORT, refused, run
+from helpers.killed_run import Server
+from helpers.once import made_once
 
-from nested_lightning.data.labelled import load_taxonomy
+from nested_lightning.data.labels import load_taxonomy
 
 TAXONOMY = load_taxonomy("taxonomies/dbpedia.yaml")
 LEAVES = TAXONOMY.leaves[::28]
@@ -43,8 +42,11 @@ def write(folder: Path, name: str = "train", depth: int = 3, n: int = 40) -> Non
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The final checkpoint of a short run, whose training rows are gone."""
-    root = tmp_path_factory.mktemp("text")
+    """Return the final checkpoint of a short run, whose training samples are gone."""
+    return made_once(tmp_path_factory, "text", train) / "run" / "checkpoints" / "final.ckpt"
+
+
+def train(root: Path) -> None:
     write(root / "full")
     write(root / "partly", depth=2)
     small = [item for name, n in SMALL.items() for item in (f"--model.backbone.init_args.{name}", n)]
@@ -55,7 +57,6 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "--trainer.default_root_dir", "run", "--trainer.accelerator", "cpu")  # fmt: skip
     shutil.rmtree(root / "full")
     shutil.rmtree(root / "partly")
-    return root / "run" / "checkpoints" / "final.ckpt"
 
 
 @pytest.fixture(autouse=True)
@@ -73,14 +74,14 @@ def save(name: str, texts: list[str | None]) -> None:
     datasets.Dataset.from_dict({"text": texts}, features=features).to_parquet(name)
 
 
-def test_texts_of_any_kind_are_answered_by_the_checkpoint_alone(checkpoint: Path, tmp_path: Path) -> None:
+def test_texts_of_any_kind_are_answered_by_the_checkpoint_alone(
+    checkpoint: Path, server: Server, tmp_path: Path
+) -> None:
     save("new.parquet", list(TEXTS.values()))
-    command = [sys.executable, "-m", "nested_lightning", "predict", "--ckpt_path", str(checkpoint), "--data.source",
-               "new.parquet", "--trainer.default_root_dir", "answers"]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    args = ["--ckpt_path", str(checkpoint), "--data.source", "new.parquet", "--trainer.default_root_dir", "answers"]
+    code = server.run(["predict", *args], tmp_path / "log", folder=str(tmp_path))
+    assert code == 0, (tmp_path / "log").read_text()
+    assert "Traceback" not in (tmp_path / "log").read_text()
     together = answers("answers")
     for name, column in together.items():
         assert len(column) == len(TEXTS), name
@@ -90,7 +91,8 @@ def test_texts_of_any_kind_are_answered_by_the_checkpoint_alone(checkpoint: Path
         assert set(together[level]) <= known
         assert all(0 < value <= 1 for value in together[f"{level}_confidence"])
     keys = list(TEXTS)
-    assert together["l1_confidence"][keys.index("none")] == together["l1_confidence"][keys.index("null")]
+    none, null = (together["l1_confidence"][keys.index(key)] for key in ("none", "null"))
+    assert none == pytest.approx(null, abs=1e-6)
     right = [together["l1_own"][keys.index(leaf[-1])] == leaf[0] for leaf in LEAVES]
     assert sum(right) > len(LEAVES) / 2
     for key in ("long", "Hindi"):
@@ -103,7 +105,7 @@ def test_texts_of_any_kind_are_answered_by_the_checkpoint_alone(checkpoint: Path
 
 def test_without_the_hub_both_ways_out_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "fit", "--config", "recipes/dbpedia.yaml")
-    for part in ("DeveloperOats/DBPedia_Classes", "network", "--data.source"):
+    for part in ("DeveloperOats/DBPedia_Classes", "network", "local folder"):
         assert part in message
 
 

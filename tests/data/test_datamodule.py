@@ -1,4 +1,4 @@
-"""The data module without a trainer: what is read when, what batches hold, what is refused."""
+"""The data module without a trainer: what is read when, what batches contain, what is refused."""
 
 import pickle
 from pathlib import Path
@@ -7,19 +7,14 @@ from typing import Any
 import datasets
 import pytest
 import torch
+from helpers.errors import raises_naming
 from jsonargparse import ArgumentParser
 from PIL import Image
 from torch import Tensor
 
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.data.images import ImageColumn
-from nested_lightning.errors import (
-    BudgetError,
-    CheckpointError,
-    ConfigurationError,
-    DataError,
-    NestedLightningError,
-)
+from nested_lightning.errors import BudgetError, CheckpointError, ConfigurationError, DataError, NestedLightningError
 from nested_lightning.taxonomy import Taxonomy
 
 DIGITS = "taxonomies/digits.yaml"
@@ -69,7 +64,7 @@ def test_digits_end_to_end() -> None:
             assert target == expected[:known] + [-1] * (3 - known)
 
 
-def test_train_never_meets_validation_and_test_and_the_seed_decides() -> None:
+def test_train_validation_and_test_are_disjoint_and_depend_on_the_seed() -> None:
     def parts(seed: int | None, **kwargs: Any) -> list[list[int]]:
         data = module(validation=8, test=0.25, seed=seed, **kwargs)
         loaders = data.train_dataloader(), data.val_dataloader(), data.test_dataloader()
@@ -83,7 +78,7 @@ def test_train_never_meets_validation_and_test_and_the_seed_decides() -> None:
     assert parts(0, budgets=[5, 5])[1:] == [validation, test]
 
 
-def test_seed_of_seed_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_seed_of_seed_everything_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PL_GLOBAL_SEED", "5")
     data = module()
     held_out = ids(data.val_dataloader())
@@ -142,12 +137,8 @@ def test_rows_without_label_are_left_out_of_training_and_kept_elsewhere() -> Non
 
 def test_prediction_needs_no_labels_and_keeps_the_order() -> None:
     bare = vectors(700).remove_columns("label")
-    for source in (
-        bare,
-        {"test": bare},
-        {"train": vectors(3), "predict": bare},
-        {"train": vectors(3), "test": bare},
-    ):
+    few = {"train": vectors(3)}
+    for source in (bare, {"test": bare}, {**few, "predict": bare}, {**few, "test": bare}):
         data = module(source, test=0.5)
         data.setup("predict")
         inputs, targets = everything(data.predict_dataloader())
@@ -170,7 +161,7 @@ def test_sources_with_labels_of_different_kinds_are_refused() -> None:
     leaves = datasets.Dataset.from_dict({"x": [[2.0]], "label": ["owl"]})
     tree = Taxonomy.from_paths(["bird/owl", "bird/eagle"], levels=["kind", "name"])
     data = HierarchicalDataModule([columns, leaves], tree, input_column="x")
-    with pytest.raises(DataError, match=r"none of the label columns 'kind', 'name'.*one kind"):
+    with pytest.raises(DataError, match=r"no label column: neither 'kind', 'name' nor.*'x', 'label'.*of one kind"):
         _ = data.subset_sizes
 
 
@@ -232,10 +223,10 @@ def test_prediction_follows_the_channels_of_training() -> None:
         return datasets.Dataset.from_dict({"image": [Image.new(mode, (3, 3))] * 2}, features=features)
 
     trained = HierarchicalDataModule(images("RGB"), TREE)
-    answering = HierarchicalDataModule(images("L"), TREE)
-    answering.setup("predict")
-    answering.load_state_dict(trained.state_dict())
-    assert everything(answering.predict_dataloader())[0].shape == (2, 3, 3, 3)
+    predicting = HierarchicalDataModule(images("L"), TREE)
+    predicting.setup("predict")
+    predicting.load_state_dict(trained.state_dict())
+    assert everything(predicting.predict_dataloader())[0].shape == (2, 3, 3, 3)
 
 
 @pytest.mark.parametrize(
@@ -247,12 +238,7 @@ def test_prediction_follows_the_channels_of_training() -> None:
         (DataError, "fit", {"validation": 40}, ["data.validation=40", "40 labelled"]),
         (DataError, "fit", {"source": {"test": vectors()}}, ["no split 'train'", "only 'test'"]),
         (DataError, "test", {}, ["no split 'test'", "data.test"]),
-        (
-            DataError,
-            "predict",
-            {"source": {"train": vectors(), "val": vectors()}},
-            ["'predict'", "'test'", "'train'"],
-        ),
+        (DataError, "predict", {"source": {"train": vectors(), "val": vectors()}}, ["'predict'", "'test'", "'train'"]),
         (DataError, "fit", {"input_column": None}, ["no image column", "'x', 'label'"]),
         (DataError, "fit", {"input_column": "y"}, ["no column 'y'", "data.input_column"]),
         (ConfigurationError, "fit", {"taxonomy": "mnist.yaml"}, ["'mnist.yaml'", "does not exist"]),
@@ -262,10 +248,8 @@ def test_prediction_follows_the_channels_of_training() -> None:
     ],
 )
 def test_failures(error: type[NestedLightningError], stage: str, kwargs: dict[str, Any], parts: list[str]) -> None:
-    with pytest.raises(error) as caught:
+    with raises_naming(error, *parts):
         module(**kwargs).setup(stage)
-    for part in parts:
-        assert part in str(caught.value)
 
 
 def test_str_reads_nothing() -> None:

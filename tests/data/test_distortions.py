@@ -1,4 +1,4 @@
-"""Test loaders of distorted rows: what a row gets, and under which names figures are logged."""
+"""Test loaders of distorted rows: what a row gets, and the names of the logged metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ def test_distortions_of_other_strength_draw_the_same_numbers() -> None:
     torch.testing.assert_close(b - clean, 2 * (a - clean))
 
 
-def test_figures_are_logged_by_name(tmp_path: Path) -> None:
+def test_metrics_are_logged_by_name(tmp_path: Path) -> None:
     data = digits(distortions={"upside_down": lambda x: x.flip(1), "strong": Turbulence(3.0)})
     module = classifier(data)
     trainer = L.Trainer(default_root_dir=tmp_path, logger=False, enable_progress_bar=False)
@@ -71,15 +71,15 @@ def test_figures_are_logged_by_name(tmp_path: Path) -> None:
         logged |= values
     for split, loader in zip(("test", "test/upside_down", "test/strong"), data.test_dataloader(), strict=True):
         target = torch.cat([y for _, y in loader])
-        answers = [p.argmax(1) for p in module.predict(inputs(loader)).probabilities]
+        predicted = [p.argmax(1) for p in module.predict(inputs(loader)).probabilities]
         for i, level in enumerate(data.levels):
-            right = float((answers[i] == target[:, i]).float().mean())
-            assert logged[f"{split}/{level}/accuracy"] == pytest.approx(right, abs=1e-6)
+            accuracy = float((predicted[i] == target[:, i]).float().mean())
+            assert logged[f"{split}/{level}/accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert len({logged[f"{s}/fine/confidence"] for s in ("test", "test/upside_down", "test/strong")}) == 3
     assert not any("dataloader_idx" in key for key in logged)
 
 
-def test_loaders_of_ones_own_are_numbered(tmp_path: Path) -> None:
+def test_custom_loaders_are_numbered(tmp_path: Path) -> None:
     data = digits(distortions={"a": noise})
     rows = next(iter(data.test_dataloader()[0]))
     loaders = [DataLoader([rows], batch_size=None), DataLoader([(rows[0] * 0, rows[1])], batch_size=None)]

@@ -1,4 +1,4 @@
-"""Label columns of every type, as text and as targets."""
+"""Label columns of every type as text and as targets."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import datasets
 import pyarrow as pa
 import pytest
 from datasets.table import InMemoryTable
+from helpers.errors import raises_naming
 
-from nested_lightning.data.labelled import LabelledSource, load_taxonomy
-from nested_lightning.data.labels import read_labels
+from nested_lightning.data.labels import LabelledSource, load_taxonomy, read_labels
 from nested_lightning.data.sources import open_source
 from nested_lightning.errors import ConfigurationError, DataError, NestedLightningError, TaxonomyError
 from nested_lightning.taxonomy import Taxonomy
@@ -77,7 +77,7 @@ def test_repeated_names() -> None:
     source = rows(a=["p", "q"], b=["x", "x"])
     allowed = LabelledSource(source, label_columns=["a", "b"], allow_repeated_names=True)
     assert allowed.targets("train").tolist() == [[0, 0], [1, 1]]
-    with pytest.raises(TaxonomyError, match=r"'p'.*'q'.*rows are counted through: split 'train'.*from row 0"):
+    with pytest.raises(TaxonomyError, match=r"'p' \(row 0 of split 'train' .*'q' \(row 1 of split 'train'"):
         _ = LabelledSource(source, label_columns=["a", "b"]).taxonomy
 
 
@@ -87,55 +87,31 @@ def test_given_taxonomy_is_known_without_reading_data() -> None:
     assert load_taxonomy(data.taxonomy.to_dict()) == data.taxonomy
 
 
-@pytest.mark.parametrize(
-    ("error", "source", "kwargs", "parts"),
-    [
-        (
-            DataError,
-            {"label": ["scab", "skab"]},
-            {},
-            ["row 1 of split 'train'", "'label'", "'skab'", "'scab'"],
-        ),
-        (DataError, {"label": ["healthy"]}, {}, ["row 0", "ambiguous", "apple/healthy"]),
-        (DataError, {"crop": ["apple"], "state": ["rust"]}, {}, ["split 'train'", "row 0", "'rust'"]),
-        (DataError, {"label": [0.5]}, {}, ["row 0", "'0.5'", "whole number"]),
-        (DataError, {"x": [1]}, {}, ["no label column", "'crop', 'state'", "'label'", "'x'"]),
-        (
-            DataError,
-            {"klass": ["scab"]},
-            {"label_columns": "class"},
-            ["'class'", "'klass'", "data.label_columns"],
-        ),
-        (
-            DataError,
-            {"crop": ["corn"]},
-            {"label_columns": ["crop", "stat"]},
-            ["'stat'", "data.label_columns"],
-        ),
-        (ConfigurationError, {"label": ["scab"]}, {"label_columns": ["label"]}, ["2 levels", "crop, state"]),
-        (ConfigurationError, {"label": ["scab"]}, {"levels": ["a", "b"]}, ["data.levels", "leave"]),
-        (ConfigurationError, {"label": ["scab"]}, {"taxonomy": None}, ["no taxonomy", "data.label_columns"]),
-        (
-            ConfigurationError,
-            {"a": ["p"], "b": ["q"]},
-            {"taxonomy": None, "label_columns": ["a", "b"], "levels": ["l1"]},
-            ["['l1']", "['a', 'b']"],
-        ),
-        (
-            DataError,
-            {"a": ["p"], "b": ["q"]},
-            {"taxonomy": None, "label_columns": ["a", "bb"]},
-            ["no column 'bb'", "data.label_columns"],
-        ),
-        (ConfigurationError, {"a": ["p"]}, {"taxonomy": "taxonomies/digit.yaml"}, ["taxonomies/digits.yaml"]),
-        (TaxonomyError, {"a": ["p"]}, {"taxonomy": {"leaves": []}}, ["'levels'"]),
-    ],
-)
+TWO = {"a": ["p"], "b": ["q"]}
+
+
+@pytest.mark.parametrize(("error", "source", "kwargs", "parts"), [
+    (ConfigurationError, TWO, {"label_columns": ["a", "a"]}, ["data.label_columns=['a', 'a']", "twice"]),
+    (DataError, {"label": ["scab", "skab"]}, {}, ["row 1 of split 'train'", "'label'", "'skab'", "'scab'"]),
+    (DataError, {"label": ["a", "b", "a"]}, {}, ["rows 0, 2 of", "column 'label'", "the first of 2 contradictions"]),
+    (DataError, {"label": ["healthy"]}, {}, ["row 0", "ambiguous", "apple/healthy"]),
+    (DataError, {"crop": ["apple"], "state": ["rust"]}, {}, ["split 'train'", "row 0", "'rust'"]),
+    (DataError, {"a": ["?"], "b": [None]}, {"label_columns": ["a", "b"]}, ["row 0 of", "column 'a'", "level 'crop'"]),
+    (DataError, {"label": [0.5]}, {}, ["row 0", "'0.5'", "whole number"]),
+    (DataError, {"x": [1]}, {}, ["no label column", "'crop', 'state'", "'label'", "'x'"]),
+    (DataError, {"klass": ["scab"]}, {"label_columns": "class"}, ["'class'", "'klass'", "data.label_columns"]),
+    (DataError, {"crop": ["corn"]}, {"label_columns": ["crop", "stat"]}, ["'stat'", "data.label_columns"]),
+    (ConfigurationError, {"label": ["scab"]}, {"label_columns": ["label"]}, ["2 columns", "levels crop, state"]),
+    (ConfigurationError, {"label": ["scab"]}, {"levels": ["a", "b"]}, ["data.levels", "leave"]),
+    (ConfigurationError, {"label": ["scab"]}, {"taxonomy": None}, ["no taxonomy", "data.label_columns"]),
+    (ConfigurationError, TWO, {"taxonomy": None, "label_columns": ["a", "b"], "levels": ["l"]}, ["['l']", "'a', 'b'"]),
+    (DataError, TWO, {"taxonomy": None, "label_columns": ["a", "bb"]}, ["no column 'bb'", "data.label_columns"]),
+    (ConfigurationError, {"a": ["p"]}, {"taxonomy": "taxonomies/digit.yaml"}, ["taxonomies/digits.yaml"]),
+    (TaxonomyError, {"a": ["p"]}, {"taxonomy": {"leaves": []}}, ["'levels'"]),
+])  # fmt: skip
 def test_failures(error: type[NestedLightningError], source: Any, kwargs: Any, parts: list[str]) -> None:
-    with pytest.raises(error) as caught:
+    with raises_naming(error, *parts):
         LabelledSource(rows(**source), **{"taxonomy": PLANTS, **kwargs}).targets("train")
-    for part in parts:
-        assert part in str(caught.value)
 
 
 def test_a_number_without_a_name() -> None:

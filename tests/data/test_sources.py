@@ -1,4 +1,4 @@
-"""Opening sources of every kind, and what is said when that fails."""
+"""Sources of every kind can be opened, or raise an error that names the place."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+from helpers.errors import raises_naming
 from PIL import Image
 
 from nested_lightning.data.sources import open_source
@@ -39,15 +40,13 @@ def test_digits_are_those_of_scikit_learn() -> None:
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "jsonl", "parquet"])
 def test_files(table: datasets.Dataset, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows.{suffix}"
-    if suffix == "json":
-        path.write_text(json.dumps([dict(zip(ROWS, row, strict=True)) for row in zip(*ROWS.values(), strict=True)]))
-    else:
-        {
-            "csv": lambda: table.to_csv(path),
-            "tsv": lambda: table.to_csv(path, sep="\t"),
-            "jsonl": lambda: table.to_json(path),
-            "parquet": lambda: table.to_parquet(path),
-        }[suffix]()
+    {
+        "csv": lambda: table.to_csv(path),
+        "tsv": lambda: table.to_csv(path, sep="\t"),
+        "json": lambda: path.write_text(json.dumps(table.to_list())),
+        "jsonl": lambda: table.to_json(path),
+        "parquet": lambda: table.to_parquet(path),
+    }[suffix]()
     for source in (path, str(path)):
         split = open_source(source)["train"]
         assert split.columns == ["x", "label"]
@@ -83,7 +82,8 @@ def test_objects_and_lists(table: datasets.Dataset, tmp_path: Path) -> None:
 def test_rows_are_numbered_through_and_located(table: datasets.Dataset, tmp_path: Path) -> None:
     table.to_csv(tmp_path / "a.csv")
     split = open_source([table, tmp_path / "a.csv"])["train"]
-    assert split.where(4) == f"row 1 of split 'train' of {tmp_path / 'a.csv'}"
+    assert split.where([4]) == f"row 1 of split 'train' of {tmp_path / 'a.csv'}"
+    assert split.where([5, 0, 3, 1]) == f"rows 0-1 of {split.tables[0].where()}; rows 0, 2 of {split.tables[1].where()}"
     chunks = [(t.source, rows) for t, rows in split.chunks(torch.tensor([0, 2, 3, 4, 5]), size=2)]
     assert chunks == [
         ("the given Dataset", [0, 2]),
@@ -93,11 +93,8 @@ def test_rows_are_numbered_through_and_located(table: datasets.Dataset, tmp_path
 
 
 def fails(source: Any, *parts: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with raises_naming(DataError, *parts):
         open_source(source)
-    for part in parts:
-        assert part in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_neither_path_nor_hub(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The data module of texts: whose words it knows, its batches, and what a checkpoint keeps of it."""
+"""The data module of texts: whose words it knows, its batches, and what a checkpoint keeps."""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +7,7 @@ import datasets
 import lightning as L
 import pytest
 import torch
+from helpers.interrupted import KilledError, SaveAndDie
 from helpers.toy import toy_trainer
 from torch import Tensor, nn
 
@@ -44,6 +45,7 @@ def test_only_words_of_training_rows_are_known() -> None:
 
 def test_batches() -> None:
     data = module()
+    assert set(module().state_dict()) == {"seed", "input_shape", "vocabulary"}  # also before anything was read
     assert data.input_shape == (30,)
     data.setup("fit")
     spread, seen = [], []
@@ -58,23 +60,6 @@ def test_batches() -> None:
         assert all("cod" in row if target[1] == 1 else "owl" in row for row, target in zip(words, targets, strict=True))
     assert sorted(seen) == sorted(min(LENGTHS[i] + 1, 30) for i in data.partition.train)
     assert max(spread[:-1]) < 10
-
-
-class KilledError(Exception):
-    """Stands for a machine that goes away."""
-
-
-class SaveAndDie(L.Callback):
-    """Save a checkpoint after a number of steps, and end the run one step later."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self.path, self.step = path, step
-
-    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *args: Any) -> None:
-        if trainer.global_step == self.step:
-            trainer.save_checkpoint(self.path)
-        if trainer.global_step > self.step:
-            raise KilledError
 
 
 class Reader(L.LightningModule):
@@ -124,9 +109,8 @@ def test_the_vocabulary_comes_from_the_checkpoint(tmp_path: Path) -> None:
         (inputs,) = toy_trainer(tmp_path).predict(Reader(), data, ckpt_path=str(tmp_path / "a.ckpt"))  # type: ignore[misc]
         assert data.vocabulary == trained.vocabulary
         assert inputs.shape == (4, 30)
-        assert [[i for i in row if i >= 0] for row in inputs.tolist()] == trained.vocabulary.encode(
-            [text or "" for text in texts]
-        )
+        known = trained.vocabulary.encode([text or "" for text in texts])
+        assert [[i for i in row if i >= 0] for row in inputs.tolist()] == known
 
 
 def test_rows_read_before_a_checkpoint_are_read_anew() -> None:
@@ -136,22 +120,20 @@ def test_rows_read_before_a_checkpoint_are_read_anew() -> None:
     data.load_state_dict({**data.state_dict(), "vocabulary": other.vocabulary.state_dict()})
     assert data.vocabulary == other.vocabulary
     (inputs, _) = next(iter(data.labelled_dataloader()))
-    assert inputs.tolist() == [
-        ids + [-1] * (inputs.shape[1] - len(ids))
-        for ids in other.vocabulary.encode([TEXTS[row] for row in data.partition.train])
-    ]
+    encoded = other.vocabulary.encode([TEXTS[row] for row in data.partition.train])
+    assert inputs.tolist() == [ids + [-1] * (inputs.shape[1] - len(ids)) for ids in encoded]
 
 
 @pytest.mark.parametrize(
-    ("source", "said"),
+    ("source", "message"),
     [
         ({"predict": table(labelled=False)}, "has no split 'train', only 'predict'"),
         (table(labelled=False), "'label'"),
         (table().map(lambda row: {"label": None}, features=table().features), "0 labelled training rows"),
     ],
 )
-def test_without_a_vocabulary_nothing_is_answered(source: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"no vocabulary.*ckpt_path.*{said}") as caught:
+def test_nothing_is_predicted_without_a_vocabulary(source: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=rf"no vocabulary.*ckpt_path.*{message}") as caught:
         toy_trainer(tmp_path).predict(Reader(), module(source, validation=0, test=0))
     assert "\n" not in str(caught.value)
 
@@ -161,7 +143,5 @@ def test_texts_mixed_with_numbers_are_refused() -> None:
     for source in ([table(), numbers], [numbers, table()]):
         with pytest.raises(DataError, match=r"'text' cannot be the input.*same kind in each source"):
             module(source).setup("fit")
-    for first, second in ((table(), numbers), (numbers, table())):
-        data = module({"train": first, "validation": second})
         with pytest.raises(DataError, match="'text'"):
-            data.setup("fit")
+            module(dict(zip(("train", "validation"), source, strict=True))).setup("fit")

@@ -7,7 +7,7 @@ import datasets
 import pytest
 import torch
 
-from nested_lightning.data.inputs import open_input_column
+from nested_lightning.data.columns import open_input_column
 from nested_lightning.data.sources import Split, open_source
 from nested_lightning.data.texts import TextColumn, read_texts
 from nested_lightning.data.vocabulary import TextOptions, Vocabulary

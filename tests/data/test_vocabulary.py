@@ -1,4 +1,4 @@
-"""The vocabulary: which words it has, what it makes of any text, and that it survives a checkpoint."""
+"""The vocabulary: its words, the ids of any text, and that a checkpoint keeps it."""
 
 import json
 import unicodedata
@@ -125,14 +125,14 @@ def test_a_tokenizer_from_a_file_or_its_folder(tmp_path: Path) -> None:
     assert vocabulary.words[4] == "owl"
 
 
-def test_files_that_are_no_tokenizers(tmp_path: Path) -> None:
+def test_files_that_are_not_tokenizers(tmp_path: Path) -> None:
     (tmp_path / "garbage.json").write_bytes(b"\xff\x00{")
     (tmp_path / "other.json").write_text('{"a": 1}')
     for path, words in (("none.json", "cannot be read"), (".", "tokenizer.json cannot be read")):
         with pytest.raises(ConfigurationError, match=rf"data\.text\.tokenizer.*{words}.*give a tokenizer\.json"):
             Vocabulary.from_file(tmp_path / path, 4)
     for path in ("garbage.json", "other.json"):
-        with pytest.raises(ConfigurationError, match=rf"{path} is no file of the library tokenizers"):
+        with pytest.raises(ConfigurationError, match=rf"{path} is not a file of the library tokenizers"):
             Vocabulary.from_file(tmp_path / path, 4)
 
 
@@ -144,10 +144,9 @@ def test_files_that_are_no_tokenizers(tmp_path: Path) -> None:
 def test_tokenizers_without_ids_for_every_text(tmp_path: Path, words: Any, unknown: str, message: str) -> None:
     file = tmp_path / "tokenizer.json"
     Tokenizer(models.WordLevel({}, unknown)).save(str(file))
-    # The library would count up to the largest number to save it.
-    file.write_text(
-        json.dumps({**(saved := json.loads(file.read_text())), "model": {**saved["model"], "vocab": words}})
-    )
+    saved = json.loads(file.read_text())
+    saved["model"]["vocab"] = words  # written by the library, this would take as long as the largest number is large
+    file.write_text(json.dumps(saved))
     with pytest.raises(ConfigurationError, match=message):
         Vocabulary.from_file(tmp_path, 4)
 

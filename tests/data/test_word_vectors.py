@@ -1,4 +1,4 @@
-"""Files of word vectors, in both formats, and what is said of broken ones."""
+"""Files of word vectors in both formats, and the errors of broken ones."""
 
 from pathlib import Path
 
@@ -33,18 +33,18 @@ def test_lines_of_words_that_are_not_wanted_may_be_broken(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
-        ("owl 1 2", "expected a word and 3 finite numbers.*came 2"),
-        ("owl", "came 0"),
+        ("owl 1 2", "expected a word and 3 finite numbers.*got 2"),
+        ("owl", "got 0"),
         ("owl 1 x 3", "could not convert.*'x'"),
-        ("owl 1 nan 3", "came 3: '1 nan 3'"),
-        ("owl 1 inf 3", "came 3: '1 inf 3'"),
+        ("owl 1 nan 3", "got 3: '1 nan 3'"),
+        ("owl 1 inf 3", "got 3: '1 inf 3'"),
     ],
 )
-def test_a_broken_line_is_named(line: str, said: str, tmp_path: Path) -> None:
+def test_a_broken_line_is_named(line: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(f"the 9 9 9\nsee 7 7 7\n{line}\n", encoding="utf-8")
-    with pytest.raises(DataError, match=rf"a\.txt, line 3: .*{said}.*Mend the line or drop it"):
+    with pytest.raises(DataError, match=rf"a\.txt, line 3: .*{message}.*Fix the line or drop it"):
         read(tmp_path / "a.txt")
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nested_lightning.data.labelled import load_taxonomy
+from nested_lightning.data.labels import load_taxonomy
 from nested_lightning.discovery import confusion, discover, labelled_rows, off_diagonal_masses
 from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
 from nested_lightning.functional.reliability import normalised
@@ -31,13 +31,14 @@ def test_planted_groups_are_found_at_both_levels() -> None:
     names, matrix = planted()
     found = discover(names, matrix, [2, 4])
     assert found.taxonomy.levels == ("coarse", "middle", "fine")
-    middle = {
-        frozenset(leaf[2] for leaf in found.taxonomy.leaves if leaf[1] == name) for name in found.taxonomy.names(1)
-    }
+    coarse, middle = (
+        {
+            frozenset(leaf[2] for leaf in found.taxonomy.leaves if leaf[level] == name)
+            for name in found.taxonomy.names(level)
+        }
+        for level in (0, 1)
+    )
     assert middle == set(map(frozenset, PLANTED))
-    coarse = {
-        frozenset(leaf[2] for leaf in found.taxonomy.leaves if leaf[0] == name) for name in found.taxonomy.names(0)
-    }
     assert coarse == {frozenset("abcde"), frozenset("fghij")}
     places = [names.index(label) for label in found.labels]
     assert (found.matrix == matrix[np.ix_(places, places)]).all()
@@ -46,7 +47,7 @@ def test_planted_groups_are_found_at_both_levels() -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(3, 9), st.data())
-def test_what_is_always_true(n: int, data: st.DataObject) -> None:
+def test_invariants_of_any_matrix(n: int, data: st.DataObject) -> None:
     matrix = np.array(data.draw(st.lists(st.lists(st.integers(0, 50), min_size=n, max_size=n), min_size=n, max_size=n)))
     groups = sorted(data.draw(st.sets(st.integers(2, n - 1), min_size=1)))
     found = discover([f"c{i}" for i in range(n)], matrix, groups, slack=data.draw(st.integers(0, 2)))
@@ -64,13 +65,13 @@ def test_what_is_always_true(n: int, data: st.DataObject) -> None:
         assert found.masses[level] == pytest.approx(sum(crossing) / n)
 
 
-def test_the_mass_by_hand() -> None:
+def test_masses_by_hand() -> None:
     taxonomy = Taxonomy.from_paths(["x/a", "x/b", "y/c"])
     matrix = np.array([[6, 2, 2], [0, 10, 0], [1, 0, 3]])
     assert off_diagonal_masses(taxonomy, ["a", "b", "c"], matrix) == pytest.approx(((0.2 + 0.25) / 3, (0.4 + 0.25) / 3))
     with pytest.raises(TaxonomyError, match="'d'"):
         off_diagonal_masses(taxonomy, ["a", "b", "d"], matrix)
-    with pytest.raises(TaxonomyError, match="'x' is no leaf"):
+    with pytest.raises(TaxonomyError, match="'x' is not a leaf"):
         off_diagonal_masses(taxonomy, ["a", "b", "x"], matrix)
     with pytest.raises(DataError, match="2 names"):
         off_diagonal_masses(taxonomy, ["a", "b"], matrix)
@@ -96,18 +97,18 @@ def test_a_group_of_one_is_its_label_carried_down() -> None:
     ([], None, 0), ([1], None, 0), ([4, 2], None, 0), ([2, 2], None, 0), ([10], None, 0), ([2], ["a"], 0),
     ([2], None, -1),
 ])  # fmt: skip
-def test_groups_that_cannot_be(groups: list[int], levels: list[str] | None, slack: int) -> None:
+def test_impossible_groups_are_refused(groups: list[int], levels: list[str] | None, slack: int) -> None:
     with pytest.raises(ConfigurationError):
         discover(*planted(), groups, levels, slack)
 
 
 @pytest.mark.parametrize("matrix", [np.ones((3, 2)), np.ones(4), -np.eye(4), np.full((4, 4), np.nan), np.ones((1, 1))])
-def test_what_is_no_confusion_matrix(matrix: np.ndarray) -> None:
+def test_matrices_that_are_not_confusions_are_refused(matrix: np.ndarray) -> None:
     with pytest.raises(DataError):
         discover([str(i) for i in range(len(matrix))], matrix, [2])
 
 
-def test_names_that_do_not_fit() -> None:
+def test_repeated_names_are_refused() -> None:
     with pytest.raises(DataError, match="4 different names"):
         discover(["a", "a", "b", "c"], np.eye(4), [2])
 

@@ -1,4 +1,4 @@
-"""Division into groups, against every division there is."""
+"""Division into groups, compared with all possible divisions."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nested_lightning.discovery.affinity import mass_between
+from nested_lightning.discovery.affinity import mass_between, seriate
 from nested_lightning.discovery.grouping import best_cut, exchanged, size_bounds, split
-from nested_lightning.discovery.seriation import seriate
 
 
 def symmetric(n: int, seed: int) -> np.ndarray:
@@ -21,7 +20,7 @@ def symmetric(n: int, seed: int) -> np.ndarray:
 
 
 def divisions(n: int, n_groups: int, smallest: int, largest: int) -> Iterator[np.ndarray]:
-    """Yield every division; a class opens the next group or joins one that is open."""
+    """Yield every division; a class starts the next group or joins an existing one."""
 
     def extend(groups: list[int]) -> Iterator[list[int]]:
         if len(groups) == n:
@@ -46,7 +45,7 @@ def as_groups(members: list[np.ndarray], n: int) -> np.ndarray:
 # The search is not exact: one division in some thousands may be the second best, so the cases are the same every time.
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(st.integers(2, 8), st.integers(1, 4), st.integers(0, 2), st.integers(0, 10_000))
-def test_the_division_is_the_best_of_all(n: int, n_groups: int, slack: int, seed: int) -> None:
+def test_the_division_is_optimal(n: int, n_groups: int, slack: int, seed: int) -> None:
     n_groups = min(n, n_groups)
     affinity, bounds = symmetric(n, seed), size_bounds(n, n_groups, slack)
     found = as_groups(split(affinity, n_groups, slack), n)
@@ -56,8 +55,8 @@ def test_the_division_is_the_best_of_all(n: int, n_groups: int, slack: int, seed
     assert sizes.sum() == n and bounds[0] <= sizes.min() and sizes.max() <= bounds[1]
 
 
-def test_groups_of_unlike_sizes_are_found() -> None:
-    """A case that exchanges between groups of even sizes miss."""
+def test_groups_of_different_sizes_are_found() -> None:
+    """A case that exchanges between groups of equal sizes miss."""
     affinity = symmetric(8, 3896)
     found = as_groups(split(affinity, 2, slack=2), 8)
     least = min(mass_between(affinity, groups) for groups in divisions(8, 2, *size_bounds(8, 2, 2)))
@@ -66,7 +65,7 @@ def test_groups_of_unlike_sizes_are_found() -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(2, 8), st.integers(1, 4), st.integers(0, 2), st.integers(0, 10_000))
-def test_the_cut_is_the_best_of_all_cuts(n: int, n_groups: int, slack: int, seed: int) -> None:
+def test_the_cut_is_optimal(n: int, n_groups: int, slack: int, seed: int) -> None:
     n_groups = min(n, n_groups)
     affinity, bounds = symmetric(n, seed), size_bounds(n, n_groups, slack)
     cut = best_cut(affinity, n_groups, *bounds)
@@ -88,7 +87,7 @@ def test_exchanges_never_make_it_worse_and_keep_the_bounds(n: int, n_groups: int
 
 
 def test_neighbours_in_a_hidden_line_are_found_again() -> None:
-    """Classes confused only with those next to them: the order is that line, from either end."""
+    """Classes are confused only with their neighbours: the order is that line, in either direction."""
     hidden = np.random.default_rng(3).permutation(30)
     affinity = np.zeros((30, 30))
     for one, other in pairwise(hidden):

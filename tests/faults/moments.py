@@ -1,9 +1,10 @@
-"""The moments of a run at which it can be killed: before and after all that Lightning does, and within a write."""
+"""Moments at which a run can be killed: before and after everything Lightning does, and while a file is written."""
 
 import io
 import json
 import os
 import re
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -14,18 +15,19 @@ from lightning.pytorch.profilers import Profiler
 
 
 class Moments(Profiler):
-    """Counts the moments of this process; at one of them sends it a signal, or fills a disk.
+    """Counts the moments of this process, and at one of them sends a signal to it or fills a disk.
 
-    Lightning tells a profiler of every hook of every callback, module, data module and strategy, and of the loops.
-    To these come the writing of a checkpoint (its first half, the rest, the flush) and every renaming of a file.
+    Lightning calls a profiler at every hook of every callback, module, data module and strategy, and in the loops.
+    Writing a checkpoint (its first half, the rest, the flush) and renaming a file are added to these.
 
     Args:
-        record: a file for the numbers of moments by name, written when the run is complete.
-        at: the name of a moment.
-        count: at which of the moments of this name to send the signal.
-        rank: in the process of which rank.
-        signum: the signal.
-        fill: a file to be written until its disk is full, instead of the signal.
+        record: File for the counts of moments by name, written when the run is complete.
+        at: Name of a moment.
+        count: Number of the moment of this name at which the signal is sent, from 1.
+        rank: Rank of the process that gets it.
+        signum: The signal.
+        fill: File to write until its disk is full, instead of sending the signal.
+        wait: Seconds to wait before the signal, for what other processes do from time to time.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class Moments(Profiler):
         rank: int = 0,
         signum: int = 9,
         fill: str | None = None,
+        wait: float = 0.0,
     ) -> None:
         super().__init__()
-        self._record, self._at, self._signum, self._fill = record, (at, count), signum, fill
+        self._record, self._at, self._signum, self._fill, self._wait = record, (at, count), signum, fill, wait
         self._here = int(os.environ.get("LOCAL_RANK", 0)) == rank
         self._passed: Counter[str] = Counter()
         torch.save = self._saving(torch.save)
@@ -60,6 +63,7 @@ class Moments(Profiler):
         if not self._here or (moment, self._passed[moment]) != self._at:
             return
         if self._fill is None:
+            time.sleep(self._wait)
             os.kill(os.getpid(), self._signum)
             return
         with suppress(OSError), open(self._fill, "wb", buffering=0) as file:
@@ -77,7 +81,7 @@ class Moments(Profiler):
 
     def _saving(self, save: Any) -> Any:
         def in_two_parts(checkpoint: Any, file: Any, **options: Any) -> None:
-            if isinstance(file, io.BytesIO):  # what is sent to another process
+            if isinstance(file, io.BytesIO):  # sent to another process
                 return save(checkpoint, file, **options)
             self._pass("before torch.save")
             content = io.BytesIO()
@@ -94,5 +98,5 @@ class Moments(Profiler):
 
 
 def _without_options(action: str) -> str:
-    """Return the name of an action without the options that Lightning writes behind a checkpoint callback."""
+    """Remove the options that Lightning appends to the name of a checkpoint callback."""
     return re.sub(r"\{.*\}", "", action)

@@ -1,6 +1,5 @@
 """Small runs of the command line on the digits that can be killed and compared."""
 
-import csv
 import json
 import random
 import re
@@ -11,17 +10,18 @@ from typing import Any, NamedTuple
 
 import torch
 from helpers.killed_run import SMALL_RUN, Server
+from helpers.toy import read_metrics
 
 OPTIONS = [*SMALL_RUN, "--figures.draw=never"]
 
 COMMAND_ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
-"""Of a command in a process of its own: the options name classes that lie beside the tests."""
+"""For commands in a process of their own, whose options name classes in the folder of the tests."""
 
 MILLISECONDS = "milliseconds"
 
 
 class Moment(NamedTuple):
-    """When a signal is sent to the process of a rank: at a moment of its own, or after some seconds."""
+    """When to send a signal to the process of a rank: at the ``count``-th moment ``at``, or after milliseconds."""
 
     at: str
     count: int = 1
@@ -32,7 +32,7 @@ class Moment(NamedTuple):
 
 
 class Run:
-    """A run in a folder of its own, in one or two processes, with 16 rows a step altogether."""
+    """A run in its own folder, in one or two processes, with 16 samples per step in total."""
 
     def __init__(self, server: Server, folder: Path, *options: str, processes: int = 1) -> None:
         self.server, self.folder, self.processes = server, folder, processes
@@ -43,29 +43,29 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, *more: str, **job: Any) -> tuple[list[int], float]:
-        """Start it, or go on with it; return the exit codes and the seconds between the first and the last end."""
+        """Start or resume the run; return the exit codes and the seconds between the first and the last exit."""
         return self.server.run_together([*self.args, *more], self.log_file, self.processes, **job)
 
     def strike(self, moment: Moment, signum: int = signal.SIGKILL, **job: Any) -> tuple[list[int], float]:
-        """The same, and send a signal at a moment."""
+        """Start or resume it and send a signal at a moment; return the same."""
         if moment.at == MILLISECONDS:
             return self.start(after=moment.count / 1000, rank=moment.rank, signal=signum, **job)
-        return self.start(*_profiler({**moment._asdict(), "signum": int(signum)}), **job)
+        return self.start(*at_moment({**moment._asdict(), "signum": int(signum)}), **job)
 
     def fill_disk(self, moment: Moment, file: Path) -> tuple[list[int], float]:
-        """The same, and at a moment write a file until its disk is full."""
-        return self.start(*_profiler({**moment._asdict(), "fill": str(file)}))
+        """Start or resume it and fill the disk of ``file`` at a moment; return the same."""
+        return self.start(*at_moment({**moment._asdict(), "fill": str(file)}))
 
     def finish(self) -> dict[str, Any]:
-        """Let it go on to its end and return what has come of it."""
+        """Start or resume it, let it end, and return its result."""
         codes, _ = self.start()
         assert codes == [0] * self.processes, self.log
         return self.result()
 
     def moments(self) -> dict[str, int]:
-        """Run it and return how often each moment occurs, and the milliseconds that it took."""
+        """Run it and return how often each moment occurs, and the milliseconds that it takes."""
         record, began = self.folder / "moments.json", time.monotonic()
-        codes, _ = self.start(*_profiler({"record": str(record)}))
+        codes, _ = self.start(*at_moment({"record": str(record)}))
         assert codes == [0] * self.processes, self.log
         return {**json.loads(record.read_text()), MILLISECONDS: int(1000 * (time.monotonic() - began))}
 
@@ -73,7 +73,7 @@ class Run:
         return torch.load(self.folder / "checkpoints" / f"{name}.ckpt", weights_only=True)
 
     def result(self) -> dict[str, Any]:
-        """Return all that a run comes to: weights, temperatures, figures, place, optimizer, logged rows."""
+        """Return weights, temperatures, metrics, position, optimizer state and logged rows of the finished run."""
         final = self.checkpoint("final")
         callbacks = {name.partition("{")[0]: state for name, state in final["callbacks"].items()}
         callbacks.pop("RunCheckpoint")  # has paths
@@ -82,13 +82,12 @@ class Run:
         return {**{key: final[key] for key in kept}, "callbacks": callbacks, "rows": self.rows()}
 
     def rows(self) -> set[tuple[tuple[str, str], ...]]:
-        """Return what was logged; rows that a resumed run has logged again count once."""
-        with open(self.folder / "metrics.csv", newline="") as file:
-            return {tuple((k, v) for k, v in sorted(row.items()) if v) for row in csv.DictReader(file)}
+        """Return the logged rows; a row that a resumed run logged again counts once."""
+        return {tuple((k, v) for k, v in sorted(row.items()) if v) for row in read_metrics(self.folder)}
 
     @property
     def place(self) -> str:
-        """Where the run would go on: stage, epoch and step of its last checkpoint."""
+        """Where the run would resume: stage, epoch and step of its last checkpoint."""
         if not (self.folder / "checkpoints" / "last.ckpt").exists():
             return "from the beginning"
         last = self.checkpoint("last")
@@ -106,7 +105,7 @@ KINDS = {
     "at the end of an epoch, a stage or the training": r"on_train_epoch_end|on_train_end|on_fit_end|teardown",
     "at any other hook": "",
 }
-"""Names of moments by kind; the first that fits counts."""
+"""Patterns of the names of moments by kind; the first that matches counts."""
 
 
 def kind_of(name: str) -> str:
@@ -114,23 +113,13 @@ def kind_of(name: str) -> str:
 
 
 def draw(moments: dict[str, int], chance: random.Random, processes: int = 1) -> Moment:
-    """Draw a moment: a kind first, then a name, so that rare ones are as likely as those of every batch."""
+    """Draw a kind, then a name of it, then a count, so that rare moments are as likely as those of every batch."""
     kind = chance.choice(list(KINDS))
     name = chance.choice(sorted(name for name in moments if kind_of(name) == kind))
     return Moment(name, chance.randint(1, moments[name]), chance.randrange(processes))
 
 
-def same(a: Any, b: Any) -> bool:
-    """Return whether two results are equal, bit by bit."""
-    if isinstance(a, torch.Tensor):
-        return a.dtype == b.dtype and a.shape == b.shape and a.numpy().tobytes() == b.numpy().tobytes()
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, list):
-        return len(a) == len(b) and all(map(same, a, b))
-    return bool(a == b) or (a != a and b != b)
-
-
-def _profiler(options: dict[str, Any]) -> list[str]:
+def at_moment(options: dict[str, Any]) -> list[str]:
+    """Return the options of a run with a :class:`faults.moments.Moments` of these arguments."""
     given = [f"--trainer.profiler.init_args.{name}={value}" for name, value in options.items()]
     return ["--trainer.profiler=faults.moments.Moments", *given]

@@ -1,4 +1,4 @@
-"""Batch normalisation over the rows of all processes, on the CPU: torch's own SyncBatchNorm needs a GPU."""
+"""Batch normalisation over the samples of all processes on the CPU; torch's SyncBatchNorm needs a GPU."""
 
 from types import MethodType
 
@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class ProcessBatchNorm(LayerSync):
-    """Stands for ``trainer.sync_batchnorm``; every process must have the same number of rows."""
+    """Replaces ``trainer.sync_batchnorm``; every process must have equally many samples."""
 
     def apply(self, model: nn.Module) -> nn.Module:
         for layer in model.modules():

@@ -1,4 +1,4 @@
-"""A run that was killed at any moment, and started again, is bit by bit the run that was not."""
+"""A run that is killed at any moment and resumed gives bit by bit the result of an undisturbed run."""
 
 import random
 from collections import Counter
@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 import pytest
 from faults.conftest import Whole
-from faults.runs import KINDS, Moment, Run, draw, kind_of, same
+from faults.runs import KINDS, Moment, Run, draw, kind_of
 from helpers.killed_run import Server
+from helpers.witnesses import same
 
 pytestmark = pytest.mark.slow
 
 
 class Kill(NamedTuple):
-    """A row of the table."""
+    """A kill, and the place from which the run resumed."""
 
     processes: int
     seed: int
@@ -26,10 +27,10 @@ class Kill(NamedTuple):
 
 @pytest.fixture(scope="module")
 def table() -> Iterator[list[Kill]]:
-    """Every kill; printed at the end."""
+    """Collect every kill and print them all at the end."""
     kills: list[Kill] = []
     yield kills
-    print("\n\n| processes | seed | killed | went on from |\n|---|---|---|---|")
+    print("\n\n| processes | seed | killed | resumed from |\n|---|---|---|---|")
     for kill in kills:
         print(f"| {kill.processes} | {kill.seed} | {kill.moment} | {kill.place} |")
     print("\n| killed | one process | two processes |\n|---|---|---|")
@@ -39,7 +40,7 @@ def table() -> Iterator[list[Kill]]:
 
 
 def strike(run: Run, moment: Moment, table: list[Kill], seed: int) -> bool:
-    """Kill a run at a moment; return whether it was still running then."""
+    """Kill a run at a moment; return False if it had already ended."""
     codes, _ = run.strike(moment)
     if codes == [0] * run.processes:
         return False
@@ -49,7 +50,7 @@ def strike(run: Run, moment: Moment, table: list[Kill], seed: int) -> bool:
 
 
 def check(server: Server, folder: Path, whole: Whole, table: list[Kill], seed: int, processes: int) -> None:
-    """Kill a run once, half of the runs twice; compare."""
+    """Kill a run once, half of the runs twice; resume it and compare the results."""
     chance = random.Random(seed)
     for attempt in count():
         run = Run(server, folder / str(attempt), processes=processes)

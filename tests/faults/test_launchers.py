@@ -1,4 +1,4 @@
-"""The launchers of docs/scaling.md, as far as one machine goes: each trains what the others do."""
+"""Every launcher of docs/scaling.md that runs on one machine gives the same bits."""
 
 import os
 import subprocess
@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from faults.conftest import Whole
-from faults.runs import COMMAND_ENVIRONMENT, Run, same
+from faults.runs import COMMAND_ENVIRONMENT, Run
 from helpers.killed_run import Server, free_port
+from helpers.witnesses import same
 
 pytestmark = pytest.mark.slow
 
@@ -17,7 +18,7 @@ SLURM |= {"SLURM_NODELIST": "127.0.0.1", "SLURM_NODEID": "0"}
 
 
 def commands(launcher: str, args: list[str]) -> list[tuple[list[str], dict[str, str]]]:
-    """Return what to start at the same time, each with its environment."""
+    """Return the commands to start at the same time, each with its environment."""
     port = free_port()
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--master-addr=127.0.0.1", f"--master-port={port}"]
     program = ["-m", "nested_lightning", *args]

@@ -1,4 +1,4 @@
-"""A run that is asked to end saves, ends cleanly, and goes on as if nothing had been."""
+"""A run that gets SIGTERM saves a checkpoint, exits cleanly, and resumes bit by bit."""
 
 import os
 import signal
@@ -9,27 +9,23 @@ from pathlib import Path
 
 import pytest
 from faults.conftest import Whole
-from faults.runs import COMMAND_ENVIRONMENT, Moment, Run, same
+from faults.runs import COMMAND_ENVIRONMENT, Moment, Run
 from helpers.killed_run import Server
+from helpers.witnesses import same
 
 pytestmark = pytest.mark.slow
 
-CASCADE = "[Callback]CascadeTraining"
-# The moment and where the run then goes on.
+CASCADE = "before [Callback]CascadeTraining"
+STEP = f"{CASCADE}.on_before_optimizer_step"
+VALIDATION = "before [LightningModule]NestedLightningModule.on_validation_epoch_end"
+# The moment of the signal, and where the run then resumes.
 MOMENTS = {
-    "in a step": (f"before {CASCADE}.on_before_optimizer_step", 8, "stage 1, epoch 2, step 8"),
-    "in a step without a checkpoint of its own": (
-        f"before {CASCADE}.on_before_optimizer_step",
-        9,
-        "stage 1, epoch 2, step 9",
-    ),
-    "in the last step of an epoch": (f"before {CASCADE}.on_before_optimizer_step", 6, "stage 1, epoch 2, step 6"),
-    "in a validation": (
-        "before [LightningModule]NestedLightningModule.on_validation_epoch_end",
-        3,
-        "stage 2, epoch 1, step 12",
-    ),
-    "at the end of a stage": (f"before {CASCADE}.on_train_epoch_end", 4, "stage 3, epoch 1, step 24"),
+    "before the first step": (f"{CASCADE}.on_sanity_check_end", 1, "from the beginning"),
+    "in a step": (STEP, 8, "stage 1, epoch 2, step 8"),
+    "in a step that saves no checkpoint": (STEP, 9, "stage 1, epoch 2, step 9"),
+    "in the last step of an epoch": (STEP, 6, "stage 1, epoch 2, step 6"),
+    "in a validation": (VALIDATION, 3, "stage 2, epoch 1, step 12"),
+    "at the end of a stage": (f"{CASCADE}.on_train_epoch_end", 4, "stage 3, epoch 1, step 24"),
     "while a checkpoint is written": ("within torch.save", 2, "stage 1, epoch 2, step 6"),
 }
 
@@ -42,15 +38,7 @@ def test_one_process(server: Server, one: Whole, tmp_path: Path, when: str) -> N
     assert codes == [143], run.log
     assert run.place == place
     assert "Traceback" not in run.log
-    assert "last.ckpt is saved. To go on: python" in run.log
-    assert same(run.finish(), one.result)
-
-
-def test_before_the_first_step(server: Server, one: Whole, tmp_path: Path) -> None:
-    run = Run(server, tmp_path / "run")
-    codes, _ = run.strike(Moment(f"before {CASCADE}.on_sanity_check_end"), signal.SIGTERM)
-    assert codes == [143], run.log
-    assert run.place == "from the beginning"
+    assert ("last.ckpt is saved. To go on: python" in run.log) == (when != "before the first step")
     assert same(run.finish(), one.result)
 
 
@@ -62,30 +50,28 @@ def test_calibration_is_completed(server: Server, one: Whole, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_one_of_two_processes_is_asked(server: Server, two: Whole, tmp_path: Path, rank: int) -> None:
+def test_one_of_two_processes(server: Server, two: Whole, tmp_path: Path, rank: int) -> None:
     run = Run(server, tmp_path / "run", processes=2)
-    codes, _ = run.strike(Moment(f"before {CASCADE}.on_before_optimizer_step", 9, rank), signal.SIGTERM)
+    codes, _ = run.strike(Moment(STEP, 9, rank), signal.SIGTERM)
     assert codes == [143, 0], run.log
     assert run.place == "stage 1, epoch 2, step 9"
     assert same(run.finish(), two.result)
 
 
-def test_slurm_asks_by_another_signal(
-    server: Server, one: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_signal_of_slurm(server: Server, one: Whole, tmp_path: Path) -> None:
     run = Run(server, tmp_path / "run")
     job = {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "digits", "SLURM_JOB_ID": "7", "SLURM_PROCID": "0"}
     job |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NODELIST": "localhost", "SLURM_NTASKS_PER_NODE": "1"}
-    codes, _ = run.strike(Moment(f"before {CASCADE}.on_before_optimizer_step", 9), signal.SIGUSR1, environment=job)
+    codes, _ = run.strike(Moment(STEP, 9), signal.SIGUSR1, environment=job)
     assert codes == [143], run.log
     assert run.place == "stage 1, epoch 2, step 9"
-    assert not list(run.folder.glob("hpc_ckpt*"))  # Lightning's, of wherever the run stood
+    assert not list(run.folder.glob("hpc_ckpt*"))  # Lightning's own checkpoint
     assert same(run.finish(), one.result)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
 def test_processes_that_lightning_starts(server: Server, tmp_path: Path, signum: int) -> None:
-    """The command as a user types it: asked to end, or with one of its processes killed."""
+    """Start the command as a user does; send it SIGTERM, or kill one of its processes."""
     run = Run(server, tmp_path / "run", "--cascade.max_epochs=50", processes=2)
     with run.log_file.open("w") as log:
         command = [sys.executable, "-m", "nested_lightning", *run.args]
@@ -103,7 +89,7 @@ def test_processes_that_lightning_starts(server: Server, tmp_path: Path, signum:
         assert code == 143
         assert "error" not in run.log
     else:
-        assert code in (1, -9)  # -9: Lightning has seen it first
+        assert code in (1, -9)  # -9: Lightning noticed it first
         assert "another process of this run is gone" in run.log or "Forcefully terminating" in run.log
     assert "Traceback" not in run.log
     codes, _ = run.start("--cascade.max_epochs=2")

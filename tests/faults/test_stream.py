@@ -1,4 +1,4 @@
-"""The stream of docs/scaling.md in two processes: each reads rows of its own, and all of them are measured on."""
+"""Stream the example of docs/scaling.md in two processes: each reads its own rows, and the metrics count all rows."""
 
 import json
 import os

@@ -1,16 +1,17 @@
-"""Two processes train what one would, on the same rows a step, and say what happens to one of them."""
+"""Two processes train what one process would, and report an error when one of them is killed."""
 
 import itertools
 from pathlib import Path
 
 import pytest
 from faults.conftest import Whole
-from faults.runs import Moment, Run, same
+from faults.runs import Moment, Run
 from helpers.killed_run import GRACE, Server
+from helpers.witnesses import same
 
 pytestmark = pytest.mark.slow
 
-# Dropout draws other numbers in each process. 203 rows: two batches of validation on one process, one on the other.
+# Dropout would draw different numbers in each process. 203 samples are two batches for one process, one for the other.
 COMPARABLE = [
     "--model.backbone.init_args.dropout=0",
     "--data.validation=203",
@@ -24,12 +25,12 @@ TOGETHER = "--trainer.plugins+=faults.synchronised.ProcessBatchNorm"
 @pytest.mark.parametrize(
     "options",
     [
-        # Rounding grows with every step; after 36 of single precision a row may fall on the other side of a threshold.
+        # Rounding errors grow; after 36 steps in single precision a sample may cross a threshold.
         pytest.param(["--cascade.max_epochs=1"], id="single precision, 18 steps"),
         pytest.param([*STAGNATING, "--trainer.precision=64-true"], id="double precision, stages that stagnate"),
         pytest.param(
             [*STAGNATING, "--trainer.precision=64-true", "--cascade.stage_data=all", "--temperature.method=nll"],
-            id="double precision, every row in every stage",
+            id="double precision, all samples in every stage",
         ),
     ],
 )
@@ -37,14 +38,14 @@ def test_the_same_as_one_process(server: Server, tmp_path: Path, options: list[s
     alone = Run(server, tmp_path / "one", *COMPARABLE, *options).finish()
     together = Run(server, tmp_path / "two", *COMPARABLE, *options, TOGETHER, processes=2).finish()
     one, two = alone["callbacks"], together["callbacks"]
-    gaps = {"decisions": 0.0}
+    gaps = {}
     for name in ("index", "epoch", "epochs_in_all", "bad_epochs", "finished"):
         assert one["CascadeTraining"][name] == two["CascadeTraining"][name]
     assert alone["global_step"] == together["global_step"]
     for calibrator, when in itertools.product(("RejectionFineTuning", "TemperatureScaling"), ("before", "after")):
-        figures = one[calibrator][when], two[calibrator][when]
-        assert figures[0].keys() == figures[1].keys()
-        gaps[f"{calibrator} {when}"] = max(abs(figures[0][key] - figures[1][key]) for key in figures[0])
+        a, b = one[calibrator][when], two[calibrator][when]
+        assert a.keys() == b.keys()
+        gaps[f"{calibrator} {when}"] = max(abs(a[key] - b[key]) for key in a)
     temperatures = alone["state_dict"]["temperatures"] - together["state_dict"]["temperatures"]
     gaps["temperatures"] = float(temperatures.abs().max())
     print(f"\n{options}: {gaps}")
@@ -61,7 +62,7 @@ def test_equal_weights_after_every_stage(server: Server, tmp_path: Path) -> None
     assert len(set(ranks[0])) >= 8  # after each epoch, and after calibration
 
 
-def test_fewer_validation_rows_than_processes(server: Server, tmp_path: Path) -> None:
+def test_fewer_validation_samples_than_processes(server: Server, tmp_path: Path) -> None:
     run = Run(server, tmp_path / "run", "--data.validation=1", processes=2)
     codes, _ = run.start()
     assert set(codes) <= {1, 2} and 2 in codes
@@ -70,7 +71,7 @@ def test_fewer_validation_rows_than_processes(server: Server, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_killed_process_ends_the_others_with_a_message(server: Server, two: Whole, tmp_path: Path, rank: int) -> None:
+def test_a_killed_process_ends_the_others_with_an_error(server: Server, two: Whole, tmp_path: Path, rank: int) -> None:
     run = Run(server, tmp_path / "run", processes=2)
     codes, seconds = run.strike(Moment("before [Callback]CascadeTraining.on_train_batch_start", 15, rank))
     assert codes[rank] == -9
@@ -83,8 +84,8 @@ def test_a_killed_process_ends_the_others_with_a_message(server: Server, two: Wh
 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1)])
-def test_going_on_with_another_number_of_processes(server: Server, tmp_path: Path, before: int, after: int) -> None:
-    """With as many rows a step as before nothing changes but rounding."""
+def test_resuming_with_another_number_of_processes(server: Server, tmp_path: Path, before: int, after: int) -> None:
+    """With equally many samples per step only rounding changes."""
     options = [*COMPARABLE, "--cascade.max_epochs=2", "--trainer.precision=64-true"]
     together = {1: [], 2: [TOGETHER]}
     expected = Run(server, tmp_path / "whole", *options).finish()
@@ -99,7 +100,7 @@ def test_going_on_with_another_number_of_processes(server: Server, tmp_path: Pat
         assert (value.double() - expected["state_dict"][name].double()).abs().max() < 1e-9, name
 
 
-def test_going_on_with_other_rows_a_step_says_what_changes(server: Server, tmp_path: Path) -> None:
+def test_resuming_with_other_samples_per_step_warns(server: Server, tmp_path: Path) -> None:
     first = Run(server, tmp_path / "run", processes=1)
     first.strike(Moment("before [Callback]CascadeTraining.on_train_batch_start", 18))
     second = Run(server, tmp_path / "run", "--data.batch_size=16", processes=2)

@@ -1,12 +1,16 @@
-"""The command line in this process: a small run, and commands that must be refused."""
+"""Run the command line in this process: a small run, its options, and commands that must be refused."""
 
+import io
 import json
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import lightning  # noqa: F401  its log handler keeps the stderr of the moment, which within a test is closed after it
 import pytest
+import yaml
+from PIL import Image
 
 from nested_lightning.cli.main import main
 
@@ -22,8 +26,18 @@ def run(*args: object, **classes: Any) -> None:
     main([str(argument) for argument in args], **classes)
 
 
+def options_of(*args: object) -> dict[str, Any]:
+    """Return the options that a command would run with."""
+    printed = io.StringIO()
+    with redirect_stdout(printed), pytest.raises(SystemExit) as end:
+        run(*args, "--print_config")
+    assert end.value.code == 0
+    options: dict[str, Any] = yaml.safe_load(printed.getvalue())
+    return options
+
+
 def refused(capsys: pytest.CaptureFixture[str], *args: object, **classes: Any) -> str:
-    """Run a command that is wrong; return its one message."""
+    """Run a wrong command and return its error message, the only line it prints to stderr."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as end:
         run(*args, **classes)
@@ -38,7 +52,13 @@ def write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
 
 
+def write_image(path: Path, value: int = 0, size: tuple[int, int] = (8, 8), mode: str = "L") -> None:
+    """Write an image of one colour; ``size`` is its width and height."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, (value,) * len(mode)).save(path)
+
+
 class Engine:
-    """A class to be named in options."""
+    """A class for options that take a class path."""
 
     def __init__(self, power: int, fuel: str = "wood") -> None: ...

@@ -1,11 +1,11 @@
-"""Runs of the command line that are killed at a chosen call or after a time, or get keys pressed on a terminal.
+"""Run the command line in processes that get a signal after a time, or keys on a terminal.
 
-As a script it is a server: it imports the package once, which takes seconds, and forks a process, or several that
-train together, for each line it reads: a JSON object of ``args``, the file ``log`` for what the command prints, the
-number of ``processes``, the ``signal`` to send ``after`` so many seconds to the one of a ``rank``, and an
-``environment``. It answers with their exit codes, -9 after a SIGKILL, and the seconds from the first end of one to the
-last. With ``keys`` the command runs on a terminal, where these are pressed when ``at`` is seen. An alarm ends a process
-that hangs, so that none outlives the tests.
+As a script this is a server. It imports the package once, which takes seconds. For each line it reads, it forks a
+process, or several that train together. The line is a JSON object: ``args`` of the command, file ``log`` for its
+output, number of ``processes``, ``signal`` to send ``after`` some seconds to the process of a ``rank``,
+``environment``, working ``folder``, and a ``module`` to run instead of the command line. The server prints their exit
+codes (-9 after SIGKILL) and the seconds between the first and the last exit. With ``keys`` the command runs on a
+terminal, and the keys are pressed when the text ``at`` appears. An alarm ends a process that hangs.
 """
 
 import atexit
@@ -13,7 +13,7 @@ import json
 import math
 import os
 import pty
-import pydoc
+import runpy
 import signal
 import socket
 import subprocess
@@ -25,12 +25,11 @@ from typing import Any
 
 import datasets  # noqa: F401  imported now, not in every fork
 import torch
-from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from nested_lightning.cli.main import main
 
-# Three stages of two epochs of six steps, with 16 rows a step. Dropout and an augmentation draw random numbers in each.
+# Three stages of two epochs of six steps of 16 samples. Dropout and an augmentation draw random numbers in every step.
 SMALL_RUN = [
     "--config=recipes/digits.yaml",
     "--data.budgets=[96,96,96]",
@@ -47,43 +46,21 @@ SMALL_RUN = [
 ]
 
 
-class Kill(Callback):
-    """SIGKILL this process at the ``count``-th call of a function or method, named by its import path.
-
-    Before that it waits for ``wait`` seconds, in which other processes may do what they do from time to time.
-    """
-
-    def __init__(self, call: str, count: int, wait: float = 0.0) -> None:
-        owner, _, name = call.rpartition(".")
-        place: Any = pydoc.locate(owner)
-        original = getattr(place, name)
-        self.calls = 0
-
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            self.calls += 1
-            if self.calls == count:
-                time.sleep(wait)
-                os.kill(os.getpid(), signal.SIGKILL)
-            return original(*args, **kwargs)
-
-        setattr(place, name, counted)
-
-
 class Noise:
-    """An augmentation that draws from torch's generator."""
+    """Augmentation that draws from torch's generator."""
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         return image + 0.05 * torch.randn(image.shape)
 
 
 class Server:
-    """The other end of the script, for a test."""
+    """Starts the script and sends it commands."""
 
     def __enter__(self) -> "Server":
-        tests = str(Path(__file__).parents[1])  # where options find classes such as helpers.killed_run.Noise
-        path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), tests)))
+        folders = Path(__file__).parents[1:3]  # of helpers, which options name, and of benchmarks
+        path = os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), *map(str, folders))))
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-        env.pop("WANDB_SERVICE", None)  # each command starts its own, as it would outside of tests
+        env.pop("WANDB_SERVICE", None)  # each command starts its own, as outside of tests
         self.process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
         )
@@ -92,12 +69,12 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.process.communicate(timeout=60)
 
-    def run(self, args: list[str], log: Path, **terminal: str) -> int:
-        """Run the command line in a new process and return its exit code; ``keys`` and ``at``: see above."""
-        return self.run_together(args, log, **terminal)[0][0]
+    def run(self, args: list[str], log: Path, **more: str) -> int:
+        """Run a command in a new process and return its exit code."""
+        return self.run_together(args, log, **more)[0][0]
 
     def run_together(self, args: list[str], log: Path, processes: int = 1, **more: Any) -> tuple[list[int], float]:
-        """Run it in processes that train together; return their exit codes and the seconds between their ends."""
+        """Run a command in processes that train together; return exit codes and seconds between their exits."""
         assert self.process.stdin
         assert self.process.stdout
         job = {"args": args, "log": str(log), "processes": processes, **more}
@@ -136,20 +113,18 @@ def free_port() -> int:
 
 
 def join(rank: int, processes: int, port: int) -> None:
-    """Be one of several processes of a run, as torchrun would have started it."""
+    """Set the environment of one of several processes of a run, as torchrun does."""
     place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": processes, "NODE_RANK": 0}
     os.environ.update({name: str(value) for name, value in {**place, "LOCAL_RANK": rank}.items()})
     rank_zero_only.rank = rank
 
 
-LIMIT = 900
-"""Seconds that a process may take."""
-GRACE = 10.0
-"""Seconds after the end of one process in which the others must have noticed; then they are killed."""
+LIMIT = 900  # seconds that a process may take
+GRACE = 10.0  # seconds after the exit of one process after which the others are killed
 
 
 def wait(children: list[int], job: dict[str, Any]) -> tuple[list[int], float]:
-    """Return the exit codes of processes, after sending one of them a signal, and the seconds between their ends."""
+    """Send a signal if the job says so; return exit codes and the seconds between the first and the last exit."""
     strike = time.monotonic() + job.get("after", math.inf)
     ends: dict[int, tuple[int, float]] = {}
     while len(ends) < len(children):
@@ -170,12 +145,12 @@ def wait(children: list[int], job: dict[str, Any]) -> tuple[list[int], float]:
 
 
 def press(terminal: int, job: dict[str, Any]) -> None:
-    """Press the keys once, when the text is on the terminal, and keep what comes there in the log."""
+    """Press the keys once when the text appears on the terminal; write all output to the log."""
     seen, pressed = b"", False
     while True:
         try:
             part = os.read(terminal, 4096)
-        except OSError:  # on Linux the end of the process that has the terminal
+        except OSError:  # on Linux when the process with the terminal ends
             part = b""
         if not part:
             break
@@ -191,19 +166,24 @@ def run_and_exit(job: dict[str, Any]) -> None:
     code = 1
     signal.alarm(LIMIT)
     os.environ.update(job.get("environment", {}))
+    os.chdir(job.get("folder", "."))
     try:
         if "keys" not in job:
             with open(job["log"], "a") as log:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
-        main(job["args"])
+        if "module" in job:
+            sys.argv = [job["module"], *job["args"]]
+            runpy.run_module(job["module"], run_name="__main__", alter_sys=True)
+        else:
+            main(job["args"])
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException:
         traceback.print_exc()
     finally:
-        atexit._run_exitfuncs()  # as at the end of a process that is not a fork: W&B writes what it holds
+        atexit._run_exitfuncs()  # a fork does not run them; W&B writes its data there
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -1,4 +1,4 @@
-"""A guard that lets nothing out of this machine, and keeps what was tried."""
+"""Forbid connections to other machines."""
 
 import socket
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ _LOCAL = ("localhost", "127.0.0.1", "::1", "", None, b"localhost")
 
 
 class NetworkUsedError(AssertionError):
-    """Something has looked for a machine elsewhere, or connected to it."""
+    """Raised when something looks up another machine or connects to it."""
 
 
 @contextmanager
 def no_network() -> Iterator[None]:
-    """Refuse every look-up of a name and every connection but to this machine; fail at the end if one was tried."""
+    """Refuse look-ups of and connections to other machines; at the end fail if one was tried."""
     tried: list[str] = []
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 

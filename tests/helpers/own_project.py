@@ -1,4 +1,4 @@
-"""A project of one's own: other data, another network, four levels, labels of uneven depth, a stock trainer."""
+"""A user's project: own data and network, four levels, labels of uneven depth, and a stock trainer."""
 
 import datasets
 import lightning as L
@@ -16,7 +16,7 @@ TREE = Taxonomy.from_paths(
 
 
 def animals(n: int, seed: int, gaps: bool) -> datasets.Dataset:
-    """Return measurements (20 numbers) of animals; with gaps, half of them are not labelled down to the species."""
+    """Return measurements (20 numbers) of animals; with gaps, each is labelled to a random level."""
     random = torch.Generator().manual_seed(seed)
     axes = torch.randn(15, 20, generator=torch.Generator().manual_seed(0))
     measures, labels = [], []
@@ -33,7 +33,7 @@ def animals(n: int, seed: int, gaps: bool) -> datasets.Dataset:
 
 
 class Backbone(nn.Module):
-    """Two features, from shallow to deep."""
+    """Computes two features, from shallow to deep."""
 
     def __init__(self) -> None:
         super().__init__()

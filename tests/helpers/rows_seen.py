@@ -1,4 +1,4 @@
-"""A callback that tells which rows each process of a run gets."""
+"""Record which samples each process of a run gets."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class RowsSeen(L.Callback):
-    """Writes ``rows-RANK.pt``: how many rows each epoch trained on, and the targets to validate on, here and in all."""
+    """Writes ``rows-RANK.pt``: samples trained on per epoch, and targets of validation in this process and in all."""
 
     def __init__(self) -> None:
         self.trained: list[int] = []

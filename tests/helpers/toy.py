@@ -1,4 +1,4 @@
-"""A small problem of three levels that trains in milliseconds."""
+"""A small problem with three levels that trains in milliseconds."""
 
 import csv
 import hashlib
@@ -19,7 +19,7 @@ CENTRES = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
 
 
 def rows(n: int, depth: int = 3, seed: int = 0, spread: float = 0.5) -> tuple[Tensor, Tensor]:
-    """Return inputs [n, 6] around their leaf's centre, and targets [n, 3] known to ``depth`` levels."""
+    """Return inputs [n, 6] around the centre of their leaf, and targets [n, 3] known to ``depth`` levels."""
     generator = torch.Generator().manual_seed(seed)
     leaf = torch.randint(5, (n,), generator=generator)
     x = CENTRES[leaf] + spread * torch.randn(n, 6, generator=generator)
@@ -43,7 +43,7 @@ def toy_module(cls: type[NestedLightningModule] = NestedLightningModule, **argum
 
 
 class Fingerprint(Callback):
-    """Writes stage level and a hash of weights and buffers to ``rank<N>.txt``, at both ends of epochs and at last."""
+    """Writes the stage's level and a hash of the state dict to ``rank<N>.txt`` at both ends of epochs and after fit."""
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         state = pl_module.state_dict().values()
@@ -61,7 +61,7 @@ class Fingerprint(Callback):
 
 
 class Recorder(Logger):
-    """Keeps what is logged, in ``rows``."""
+    """Logger that keeps everything in ``rows``."""
 
     name, version = "recorder", 0
 
@@ -77,7 +77,7 @@ class Recorder(Logger):
 
 
 def toy_trainer(root: Path, *callbacks: Callback, **options: Any) -> L.Trainer:
-    """Return a stock trainer that writes and prints as little as it can."""
+    """Return a stock trainer that writes and prints as little as possible."""
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     plain = {"accelerator": "cpu", "devices": 1, "max_epochs": -1, "enable_model_summary": False}
     return L.Trainer(default_root_dir=root, callbacks=list(callbacks), **{**quiet, **plain, **options})

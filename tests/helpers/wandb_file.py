@@ -1,4 +1,4 @@
-"""Reads what W&B has written offline: its files have the frame of a LevelDB log around protocol buffers."""
+"""Read the files of offline W&B runs, which are LevelDB logs of protocol buffers."""
 
 import json
 import struct
@@ -11,18 +11,19 @@ _FULL, _FIRST, _LAST = 1, 2, 4
 
 
 class WandbFiles:
-    """The files of W&B runs in the folder of a run, in the order of their beginning."""
+    """The W&B files in the folder of a run, in the order of their start."""
 
     def __init__(self, root: Path) -> None:
         self.files = sorted(root.glob("wandb/offline-run-*/run-*.wandb"))
+        self.records = [(file, record) for file in self.files for record in _records(file)]
 
     @property
     def ids(self) -> set[str]:
-        return {record.run.run_id for file in self.files for record in _records(file) if record.HasField("run")}
+        return {record.run.run_id for _, record in self.records if record.HasField("run")}
 
     def history(self, file: Path) -> list[dict[str, Any]]:
-        """Return the rows of a file."""
-        return [_values(record.history.item) for record in _records(file) if record.HasField("history")]
+        """Return the logged rows of a file."""
+        return [_values(r.history.item) for of, r in self.records if of == file and r.HasField("history")]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -31,24 +32,18 @@ class WandbFiles:
     @property
     def config(self) -> dict[str, Any]:
         config: dict[str, Any] = {}
-        for file in self.files:
-            for record in _records(file):
-                for part in (record.run.config, record.config):
-                    config |= _values(part.update)
+        for _, record in self.records:
+            config |= _values(record.run.config.update) | _values(record.config.update)
         return config
 
     @property
     def artifacts(self) -> list[Any]:
-        return [r.artifact for file in self.files for r in _records(file) if r.HasField("artifact")]
+        return [record.artifact for _, record in self.records if record.HasField("artifact")]
 
     @property
     def saved(self) -> dict[str, Path]:
-        """The files that W&B would send, by their names there."""
-        paths: dict[str, Path] = {}
-        for file in self.files:
-            for record in _records(file):
-                paths |= {item.path: file.parent / "files" / item.path for item in record.files.files}
-        return paths
+        """The files that W&B would upload, by name."""
+        return {i.path: file.parent / "files" / i.path for file, record in self.records for i in record.files.files}
 
     def media(self, key: str) -> Path:
         """Return the file of the last picture or page under a key."""

@@ -1,4 +1,6 @@
-"""What the tests of the cascade share: a scripted validation loss, a diary of training, rows of uneven depth."""
+"""Shared by the tests of the cascade: a scripted validation loss, a record of training, samples of uneven depth."""
+
+from typing import Any
 
 import datasets
 import torch
@@ -10,7 +12,7 @@ from nested_lightning import HierarchicalDataModule, NestedLightningModule
 
 
 class Scripted(NestedLightningModule):
-    """Its validation loss after each epoch of training is the next one of ``script``; the last goes on for ever."""
+    """A module whose validation losses are those of ``script``, one per epoch; the last one repeats."""
 
     script: tuple[float, ...] = ()
 
@@ -23,7 +25,7 @@ class Scripted(NestedLightningModule):
 
 
 class Diary(Callback):
-    """What the network, its optimizer and the batches were like; put it behind the cascade."""
+    """Records the network, its optimizer and the batches; put it after the cascade."""
 
     def __init__(self):
         self.begun = []  # per epoch: stage level, state of the network before its first step
@@ -55,8 +57,16 @@ def copy_of(module: nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
-def same(a, b) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+def same(a: Any, b: Any) -> bool:
+    """Return whether two values, such as state dicts or whole checkpoints, are equal bit by bit."""
+    if isinstance(a, torch.Tensor):
+        alike = isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.shape == b.shape
+        return alike and a.numpy().tobytes() == b.numpy().tobytes()
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
+    return type(a) is type(b) and bool(a == b or (a != a and b != b))
 
 
 def fit(tmp_path, cascade, module=None, *callbacks, train=None, **options):
@@ -67,7 +77,7 @@ def fit(tmp_path, cascade, module=None, *callbacks, train=None, **options):
 
 
 def uneven(*sizes: int) -> HierarchicalDataModule:
-    """Rows whose first input is their number: as many labelled to kind, group and leaf; and 6 for validation."""
+    """Return so many samples labelled to kind, group and leaf, and 6 for validation; input 0 is a sample's number."""
     depths = [depth for depth, size in enumerate(sizes, start=1) for _ in range(size)] + [3] * 6
     columns = dict(zip(TAXONOMY.levels, zip(*TAXONOMY.nodes(2), strict=True), strict=True))
     table = {

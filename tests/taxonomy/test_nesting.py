@@ -74,7 +74,7 @@ def test_the_kinds_of_nesting() -> None:
     assert not violated.strictly_nested
     assert violated.given_finer[0] == pytest.approx(2 / 3)
     assert "labels of 'species' that occur with more than one 'kind': 0\nthe labels are not nested" in str(violated)
-    # One coarse class tells nothing about the fine ones: nested, but H(Y_2|Y_1) = H(Y_2).
+    # A single coarse class is not informative about the fine ones: nested, but H(Y_2|Y_1) = H(Y_2).
     idle = nesting_report(torch.tensor([[0, 0], [0, 1], [0, 2]]))
     assert idle.nested
     assert not idle.strictly_nested
@@ -96,24 +96,20 @@ def test_the_table_has_a_line_per_level() -> None:
     assert lines[-1] == "the labels are strictly nested"
 
 
-@pytest.mark.parametrize(
-    ("targets", "options", "message"),
-    [
-        (torch.zeros(3, 1, dtype=torch.long), {}, r"at least 2 levels, came torch.int64 of shape \(3, 1\)"),
-        (torch.zeros(3, dtype=torch.long), {}, r"came torch.int64 of shape \(3,\)"),
-        (torch.zeros(3, 2), {}, r"came torch.float32"),
-        (torch.zeros(3, 2, dtype=torch.long), {"levels": ["a"]}, r"each of the levels a, came 2 columns"),
-        (torch.zeros(3, 2, dtype=torch.long), {"counts": torch.ones(3)}, r"3 rows, came torch.float32"),
-        (
-            torch.zeros(3, 2, dtype=torch.long),
-            {"counts": torch.tensor([1, 2])},
-            r"3 rows, .* of shape \(2,\)",
-        ),
-        (torch.zeros(1, 2, dtype=torch.long), {"counts": torch.tensor([-1])}, r"non-negative integer count"),
-        (torch.tensor([[0, -1], [-1, 0]]), {"levels": ["a", "b"]}, r"levels 'a' and 'b' cannot be compared"),
-        (torch.zeros(0, 2, dtype=torch.long), {}, r"levels 'l1' and 'l2' cannot be compared"),
-    ],
-)
+ZEROS = torch.zeros(3, 2, dtype=torch.long)
+
+
+@pytest.mark.parametrize(("targets", "options", "message"), [
+    (ZEROS[:, :1], {}, r"at least 2 levels, got torch.int64 of shape \(3, 1\)"),
+    (ZEROS[:, 0], {}, r"got torch.int64 of shape \(3,\)"),
+    (ZEROS.float(), {}, r"got torch.float32"),
+    (ZEROS, {"levels": ["a"]}, r"each of the levels a, got 2 columns"),
+    (ZEROS, {"counts": torch.ones(3)}, r"3 rows, got torch.float32"),
+    (ZEROS, {"counts": torch.tensor([1, 2])}, r"3 rows, .* of shape \(2,\)"),
+    (ZEROS[:1], {"counts": torch.tensor([-1])}, r"non-negative integer count"),
+    (torch.tensor([[0, -1], [-1, 0]]), {"levels": ["a", "b"]}, r"levels 'a' and 'b' cannot be compared"),
+    (ZEROS[:0], {}, r"levels 'l1' and 'l2' cannot be compared"),
+])  # fmt: skip
 def test_labels_that_cannot_be_compared(targets: torch.Tensor, options: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         nesting_report(targets, **options)

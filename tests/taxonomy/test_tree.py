@@ -41,22 +41,22 @@ PATHS = [["a", "x"], ["b", "y"]]
 @pytest.mark.parametrize(
     ("levels", "leaves", "message"),
     [
-        (["only"], PATHS, r"at least 2 level names.*came \['only'\]"),
-        ("ab", PATHS, r"at least 2 level names.*came \['ab'\]"),
+        (["only"], PATHS, r"at least 2 level names.*got \['only'\]"),
+        ("ab", PATHS, r"at least 2 level names.*got \['ab'\]"),
         (["l", "l"], PATHS, r"level name 'l' is given twice.*Rename"),
-        (["l", ""], PATHS, r"name of level 1 must be a text and not empty, came ''"),
-        (["l", 3], PATHS, r"name of level 1 must be a text and not empty, came 3"),
+        (["l", ""], PATHS, r"name of level 1 must be a text and not empty, got ''"),
+        (["l", 3], PATHS, r"name of level 1 must be a text and not empty, got 3"),
         (["l", "m"], [], r"at least one leaf"),
         (["l", "m"], [["a", ""]], r"\('a', ''\) has an empty name"),
-        (["l", "m"], [["a", 3]], r"\('a', 3\) has an empty name, or one that is no text"),
-        (["l", "\ud800"], PATHS, r"name of level 1 must be a text and not empty, came '\\ud800'"),
-        ([f"l{i}" for i in range(101)], PATHS, r"at most 100 level names, came 101"),
-        (3, PATHS, r"at least 2 level names.*came \[3\]"),
-        (["l", "m"], 3, r"leaves as a list of paths.*came 3"),
-        (["l", "m"], "ab", r"leaves as a list of paths.*came 'ab'"),
-        (["l", "m"], [None], r"path of a leaf as a sequence of names.*came None"),
-        (["l", "m"], [["a", "\udfff"]], r"has an empty name, or one that is no text in Unicode"),
-        (["l", "m"], ["a/b"], r"came the text 'a/b'.*from_paths"),
+        (["l", "m"], [["a", 3]], r"\('a', 3\) has an empty name, or one that is not text"),
+        (["l", "\ud800"], PATHS, r"name of level 1 must be a text and not empty, got '\\ud800'"),
+        ([f"l{i}" for i in range(101)], PATHS, r"at most 100 level names.*got .*and 96 more"),
+        (3, PATHS, r"at least 2 level names.*got \[3\]"),
+        (["l", "m"], 3, r"leaves as a list of paths.*got 3"),
+        (["l", "m"], "ab", r"leaves as a list of paths.*got 'ab'"),
+        (["l", "m"], [None], r"path of a leaf as a sequence of names.*got None"),
+        (["l", "m"], [["a", "\udfff"]], r"has an empty name, or one that is not text in Unicode"),
+        (["l", "m"], ["a/b"], r"got the text 'a/b'.*from_paths"),
         (["l", "m"], [[]], r"has 0 names, but there are 2 levels \(l, m\)"),
         (["l", "m"], [["a", "b", "c"]], r"'a/b/c' has 3 names, but there are 2 levels \(l, m\)"),
         (["l", "m"], [["a"], ["b"]], r"level 'm' has no class of its own.*Remove the level, or split"),
@@ -67,7 +67,7 @@ PATHS = [["a", "x"], ["b", "y"]]
         (["l", "m", "n"], [["a", "a"], ["a", "a", "b"]], r"'a/a' is given both as a leaf and .* of 'b'"),
     ],
 )
-def test_trees_that_are_none(levels: list[str], leaves: list[list[str]], message: str) -> None:
+def test_invalid_trees(levels: list[str], leaves: list[list[str]], message: str) -> None:
     with pytest.raises(TaxonomyError, match=message):
         Taxonomy(levels, leaves)
 

@@ -75,7 +75,7 @@ def dashboard(
 
 def _levels_of_recipe(file: str) -> list[str]:
     """Return the level names of a recipe or a taxonomy file, coarse to fine."""
-    from nested_lightning.data.labelled import load_taxonomy
+    from nested_lightning.data.labels import load_taxonomy
 
     content = _options(file)
     data = content.get("data") or {}

@@ -1,60 +1,46 @@
-"""``lightning taxonomy check``: every contradiction, not the first only."""
+"""``lightning taxonomy check``: print every contradiction, not only the first."""
 
 import sys
-from argparse import ArgumentParser, Namespace
 
-from nested_lightning.cli.taxonomy.show import add_label_columns
+from nested_lightning.cli.taxonomy.show import leaf_or_levels
+from nested_lightning.data.labels import LabelledSource, load_taxonomy
 from nested_lightning.errors import ConfigurationError
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Add the options of this command."""
-    parser.add_argument("what", metavar="FILE_OR_SOURCE", help="a taxonomy (.yaml), or a source of labelled rows")
-    parser.add_argument(
-        "--taxonomy",
-        metavar="FILE",
-        help="to compare the labels of a source with; without it, its --label_columns are compared with each other",
-    )
-    add_label_columns(parser)
-    parser.add_argument(
-        "--allow_repeated_names", action="store_true", help="a name under two parents means two classes"
-    )
+def check(
+    what: str,
+    *,
+    taxonomy: str | None = None,
+    label_columns: list[str] | None = None,
+    allow_repeated_names: bool = False,
+) -> None:
+    """Print every label that contradicts the taxonomy or other labels. Exit code 0: none, 1: some, 2: not checked.
 
-
-def run(options: Namespace) -> None:
-    """Check a taxonomy, or the labels of a source."""
-    from nested_lightning.cli.taxonomy.contradictions import columns_against_each_other, labels_against_taxonomy
-    from nested_lightning.cli.taxonomy.labels import read_cells
-    from nested_lightning.data.labelled import load_taxonomy
-    from nested_lightning.data.sources import open_source
-
-    if options.what.endswith((".yaml", ".yml")):
-        _refuse_options_of_sources(options)
-        print(f"{options.what} is fine: {load_taxonomy(options.what)!r}")
+    Args:
+        what: a taxonomy (.yaml), or a source of labelled rows.
+        taxonomy: file to compare the labels of a source with; without it, the label columns are compared with each
+            other.
+        label_columns: one column of labels of any level, or one for each level, coarse to fine (the levels, or label).
+        allow_repeated_names: a name under two parents means two classes.
+    """
+    if what.endswith((".yaml", ".yml")):
+        if taxonomy or label_columns:
+            raise ConfigurationError(
+                f"{what} is a taxonomy, which needs no --taxonomy and no --label_columns: give the source in its "
+                f"place, and --taxonomy {what}"
+            )
+        print(f"{what} is fine: {load_taxonomy(what)!r}")
         return
-    taxonomy = None if options.taxonomy is None else load_taxonomy(options.taxonomy)
-    columns = options.label_columns
-    if taxonomy is None and (columns is None or len(columns) < 2):
+    if taxonomy is None and len(label_columns or ()) < 2:
         raise ConfigurationError(
-            f"the labels of {options.what} are to be compared with what? Give --taxonomy FILE, or --label_columns "
+            f"the labels of {what} are to be compared with what? Give --taxonomy FILE, or --label_columns "
             "with one column for each level, coarse to fine"
         )
-    cells = read_cells(open_source(options.what), columns, None if taxonomy is None else taxonomy.levels)
-    if taxonomy is None:
-        found = columns_against_each_other(cells, options.allow_repeated_names)
-    else:
-        found = labels_against_taxonomy(cells, taxonomy)
-    for contradiction in found:
-        print(contradiction)
-    if found:
-        print(f"{len(found)} contradiction{'s' * (len(found) > 1)}")
+    columns = leaf_or_levels(label_columns)
+    source = LabelledSource(what, taxonomy, columns, None, allow_repeated_names, argument="label_columns")
+    if found := source.contradictions():
+        print(*found, f"{len(found)} contradiction{'s' * (len(found) > 1)}", sep="\n")
         sys.exit(1)
-    print(f"{options.what} is fine: {len(cells.rows)} rows, columns {', '.join(map(repr, cells.columns))}")
-
-
-def _refuse_options_of_sources(options: Namespace) -> None:
-    if options.taxonomy or options.label_columns:
-        raise ConfigurationError(
-            f"{options.what} is a taxonomy, which needs no --taxonomy and no --label_columns: give the source in its "
-            f"place, and --taxonomy {options.what}"
-        )
+    used = source.label_columns(source.all_rows)
+    names = ", ".join(map(repr, [used] if isinstance(used, str) else used))
+    print(f"{what} is fine: {len(source.all_rows)} rows, columns {names}")

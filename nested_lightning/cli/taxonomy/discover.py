@@ -1,62 +1,68 @@
-"""``lightning taxonomy discover``: a taxonomy where there is none yet (Sec. D)."""
+"""``lightning taxonomy discover``: find a taxonomy where there is none yet (Sec. D)."""
 
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nested_lightning.cli.taxonomy.output import add_output_options, prepare, write
-
-if TYPE_CHECKING:
-    from nested_lightning.discovery import Discovery
-
-
-def add_options(parser: ArgumentParser) -> None:
-    """Add the options of this command."""
-    parser.add_argument("source", metavar="SOURCE", help="hub id, folder or file; its split train is used")
-    parser.add_argument(
-        "--groups", required=True, nargs="+", type=int, metavar="N", help="groups per level in all, coarse to fine: 2 4"
-    )
-    parser.add_argument("--slack", type=int, default=0, metavar="N", help="members more or less than an even share (0)")
-    parser.add_argument("--label_column", default="label", metavar="NAME", help="column of the finest labels (label)")
-    parser.add_argument("--input_column", metavar="NAME", help="images, numbers or text (the only image column)")
-    parser.add_argument("--image_size", type=int, default=32, metavar="N", help="side images are resized to (32)")
-    parser.add_argument("--rows", type=int, default=20_000, metavar="N", help="rows used, evenly from classes (20000)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the choice of rows and the classifier (0)")
-    parser.add_argument("--compare", metavar="FILE", help="a taxonomy to be measured by the same classifier")
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="the confusions as a figure (OUTPUT.png)")
-    add_output_options(parser)
+from nested_lightning import discovery
+from nested_lightning.cli.taxonomy.build import prepare, write
+from nested_lightning.data.labels import load_taxonomy
+from nested_lightning.errors import ConfigurationError
 
 
-def run(options: Namespace) -> None:
-    """Find a taxonomy; write it and the picture of the confusions."""
-    from nested_lightning.data.labelled import load_taxonomy
-    from nested_lightning.discovery import confusion, discover, labelled_rows, level_names, off_diagonal_masses
+def discover(
+    source: str,
+    *,
+    groups: list[int],
+    output: Path,
+    slack: int = 0,
+    label_column: str = "label",
+    input_column: str | None = None,
+    image_size: int = 32,
+    rows: int = 20_000,
+    seed: int = 0,
+    compare: str | None = None,
+    picture: Path | None = None,
+    levels: list[str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Group the labels of a source that a shallow classifier confuses.
 
-    picture = options.picture or options.output.with_suffix(".png")
-    prepare(options, [options.output, picture])
-    other = None if options.compare is None else load_taxonomy(options.compare)
-    inputs, labels = labelled_rows(
-        options.source, options.label_column, options.input_column, options.image_size, options.rows, options.seed
-    )
-    level_names(len(set(labels)), options.groups, options.levels, options.slack)  # refused before the long part
-    names, matrix = confusion(inputs, labels, options.seed)
-    found = discover(names, matrix, options.groups, options.levels, options.slack, options.seed)
-    write(found.taxonomy, options.output)
+    Args:
+        source: hub id, folder or file; its split train is used.
+        groups: total number of groups per level, coarse to fine, as in 2 4.
+        output: the YAML file to write.
+        slack: how many members more or fewer than an even share a group may have.
+        label_column: column of the finest labels.
+        input_column: images, numbers or text (the only image column).
+        image_size: side to resize images to.
+        rows: maximum number of rows to use, evenly from the classes.
+        seed: of the choice of rows and the classifier.
+        compare: another taxonomy to measure with the same classifier.
+        picture: file of the plot of the confusions (OUTPUT.png).
+        levels: names of the levels, coarse to fine.
+        overwrite: overwrite existing files.
+    """
+    picture = picture or output.with_suffix(".png")
+    prepare(output, picture, overwrite=overwrite)
+    other = None if compare is None else load_taxonomy(compare)
+    inputs, labels = discovery.labelled_rows(source, label_column, input_column, image_size, rows, seed)
+    discovery.level_names(len(set(labels)), groups, levels, slack)  # raises before the classifier is trained
+    names, matrix = discovery.confusion(inputs, labels, seed)
+    found = discovery.discover(names, matrix, groups, levels, slack, seed)
+    write(found.taxonomy, output)
     _draw(found, picture)
-    print(f"\nrows answered with a class of another group, of {len(labels)} held out in turn:")
-    print(_masses(found.taxonomy.levels, found.masses))
+    print(f"\nrows predicted as a class of another group, of {len(labels)} held out in turn:")
+    _print_masses(found.taxonomy.levels, found.masses)
     if other is not None:
-        print(f"the same for {options.compare}:")
-        print(_masses(other.levels, off_diagonal_masses(other, names, matrix)))
+        print(f"the same for {compare}:")
+        _print_masses(other.levels, discovery.off_diagonal_masses(other, names, matrix))
 
 
-def _masses(levels: tuple[str, ...], masses: tuple[float, ...]) -> str:
-    width = max(map(len, levels))
-    return "\n".join(f"  {level:{width}}  {100 * mass:6.2f} %" for level, mass in zip(levels, masses, strict=True))
+def _print_masses(levels: tuple[str, ...], masses: tuple[float, ...]) -> None:
+    for level, mass in zip(levels, masses, strict=True):
+        print(f"  {level:{max(map(len, levels))}}  {100 * mass:6.2f} %")
 
 
-def _draw(found: "Discovery", picture: Path) -> None:
-    from nested_lightning.errors import ConfigurationError
+def _draw(found: discovery.Discovery, picture: Path) -> None:
     from nested_lightning.figures import plot_confusion
 
     figure, _ = plot_confusion(found.matrix, found.labels, found.sizes)

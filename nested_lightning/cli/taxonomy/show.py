@@ -1,72 +1,46 @@
-"""``lightning taxonomy show``: the tree, and how many rows there are of each class."""
+"""``lightning taxonomy show``: print the tree, and how many rows each class has."""
 
-from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING
+import torch
+from torch import Tensor
 
+from nested_lightning.data.labels import LabelledSource, load_taxonomy
 from nested_lightning.errors import DataError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.taxonomy import Taxonomy, nesting_report
+from nested_lightning.taxonomy.yaml import drawn
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Add the options of this command."""
-    parser.add_argument("file", metavar="FILE", help="a YAML file, or one that comes with the package")
-    parser.add_argument("--source", help="hub id, folder or file whose rows are counted")
-    add_label_columns(parser)
+def show(file: str, *, source: str | None = None, label_columns: list[str] | None = None) -> None:
+    """Print a taxonomy, and with a source the number of rows of each class.
 
-
-def add_label_columns(parser: ArgumentParser) -> None:
-    """Add the option that says where the labels of a source are."""
-    parser.add_argument(
-        "--label_columns",
-        nargs="+",
-        metavar="NAME",
-        help="one column of labels of any level, or one for each level, coarse to fine (the levels, or label)",
-    )
-
-
-def run(options: Namespace) -> None:
-    """Print the tree; with a source also rows per class and the nesting report."""
-    import torch
-
-    from nested_lightning.data.labelled import LabelledSource, load_taxonomy
-    from nested_lightning.taxonomy import nesting_report
-
-    taxonomy = load_taxonomy(options.file)
-    if options.source is None:
+    Args:
+        file: a YAML file, or one that comes with the package.
+        source: hub id, folder or file whose rows are counted.
+        label_columns: one column of labels of any level, or one for each level, coarse to fine (the levels, or label).
+    """
+    taxonomy = load_taxonomy(file)
+    if source is None:
         print(taxonomy.show())
         return
-    data = LabelledSource(options.source, taxonomy, label_columns(options))
+    data = LabelledSource(source, taxonomy, leaf_or_levels(label_columns), argument="label_columns")
     targets = torch.cat([data.targets(split) for split in data.splits])
     print(tree_with_counts(taxonomy, targets))
-    print(
-        f"{len(targets)} rows in {', '.join(data.splits)}, {int((targets[:, 0] < 0).sum())} of them without a label\n"
-    )
+    unlabelled = int((targets[:, 0] < 0).sum())
+    print(f"{len(targets)} rows in {', '.join(data.splits)}, {unlabelled} of them without a label\n")
     try:
         print(nesting_report(targets, taxonomy.levels))
-    except DataError as error:  # rows of the coarsest level alone are no mistake
+    except DataError as error:  # a source may have labels of the coarsest level alone
         print(f"nesting cannot be measured: {error}")
 
 
-def label_columns(options: Namespace) -> str | list[str] | None:
-    """Return the option as a ``LabelledSource`` takes it: one column is a leaf column, and written as a text."""
-    columns: list[str] | None = options.label_columns
+def leaf_or_levels(columns: list[str] | None) -> str | list[str] | None:
+    """Return an option as :class:`LabelledSource` takes it: a single column is a leaf column, given as its name."""
     return columns[0] if columns is not None and len(columns) == 1 else columns
 
 
-def tree_with_counts(taxonomy: "Taxonomy", targets: "Tensor") -> str:
-    """Return the drawing of the tree with the number of rows of each class.
-
-    Args:
-        taxonomy: of the targets.
-        targets: integers ``[N, n_levels]``, -1 = unknown.
+def tree_with_counts(taxonomy: Taxonomy, targets: Tensor) -> str:
+    """Return the drawing of the tree with the number of rows of each class in ``targets`` [N, n_levels].
 
     Example:
-        >>> import torch
-        >>> from nested_lightning import Taxonomy
         >>> taxonomy = Taxonomy.from_paths(["animal/cat", "animal/dog", "stone"])
         >>> print(tree_with_counts(taxonomy, torch.tensor([[0, 0], [0, -1], [1, 2]])))
         Taxonomy(l1 2 > l2 3)
@@ -75,8 +49,6 @@ def tree_with_counts(taxonomy: "Taxonomy", targets: "Tensor") -> str:
         │   └── dog: 0 rows
         └── stone: 1 row
     """
-    from nested_lightning.taxonomy.yaml import drawn
-
     texts: dict[tuple[str, ...], str] = {}
     for level in range(taxonomy.n_levels):
         for index, path in enumerate(taxonomy.nodes(level)):

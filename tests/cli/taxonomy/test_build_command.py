@@ -1,4 +1,4 @@
-"""``taxonomy build``: from columns, folders, pairs, texts and JSON."""
+"""``taxonomy build`` from columns, folders, pairs, texts and JSON."""
 
 from pathlib import Path
 
@@ -9,12 +9,6 @@ from helpers.commands import refused, run
 from nested_lightning import HierarchicalDataModule, Taxonomy
 
 LEAVES = {("animal", "bird", "owl"), ("animal", "bird", "eagle"), ("animal", "fish", "cod"), ("stone",)}
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def write(name: str, text: str) -> None:
@@ -65,11 +59,11 @@ def test_repeated_names(capsys: pytest.CaptureFixture[str]) -> None:
     write("rows.csv", "plant,state\napple,healthy\napple,scab\ngrape,healthy\n")
     columns = ["columns", "rows.csv", "--columns", "plant", "state"]
     message = refused(capsys, "taxonomy", "build", *columns, "--output", "out.yaml")
-    assert "'healthy' stands under two parents" in message and "--allow_repeated_names" in message
+    assert "'healthy' stands under two parents" in message and "allow_repeated_names" in message
     assert built(*columns, "--allow_repeated_names").sizes == (2, 3)
 
 
-@pytest.mark.parametrize(("kind", "name", "text", "told"), [
+@pytest.mark.parametrize(("kind", "name", "text", "parts"), [
     ("edges", "a.csv", "child,parent\nowl,bird\nowl,fish\n", ["line 3", "'fish'", "'bird' in line 2"]),
     ("edges", "a.csv", "child,parent\na,b\nb,a\n", ["a.csv", "circle"]),
     ("edges", "a.csv", "child,parent\n,b\n", ["line 2", "no name"]),
@@ -79,36 +73,36 @@ def test_repeated_names(capsys: pytest.CaptureFixture[str]) -> None:
     ("paths", "a.txt", "a\nb\n", ["a.txt", "level 'l2' has no class of its own"]),
     ("paths", "a.txt", "", ["at least one leaf"]),
     ("paths", "a.csv", "text\na/b\n", ["no column 'label'", "--column"]),
-    ("json", "a.json", '{"a": {"b": 3}}', ["below 'a'", "'b'", "came 3"]),
+    ("json", "a.json", '{"a": {"b": 3}}', ["below 'a'", "'b'", "got 3"]),
     ("json", "a.json", '{"a": ["b", "b"]}', ["below 'a'", "'b' is given twice"]),
     ("json", "a.json", '{"a": ["b"], "a": ["c"]}', ["'a' is given twice"]),
-    ("json", "a.json", '{"a": ["b", 1]}', ["below 'a'", "came '1'"]),
-    ("json", "a.json", '{"a":\n [b]}', ["line 2", "no valid JSON"]),
+    ("json", "a.json", '{"a": ["b", 1]}', ["below 'a'", "got '1'"]),
+    ("json", "a.json", '{"a":\n [b]}', ["line 2", "not valid JSON"]),
     ("json", "a.json", '"a"', ["expected names"]),
     ("json", "missing.json", None, ["missing.json cannot be read"]),
-    ("folders", "missing", None, ["missing is no folder"]),
+    ("folders", "missing", None, ["missing is not a folder"]),
     ("folders", "photos", None, ["no folders with files"]),
     ("columns", "a.csv", "a,b\nx,y\n", ["required: --columns"]),
 ])  # fmt: skip
-def test_mistakes(kind: str, name: str, text: str | None, told: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(kind: str, name: str, text: str | None, parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     Path("photos").mkdir()
     if text is not None:
         write(name, text)
     message = refused(capsys, "taxonomy", "build", kind, name, "--output", "out.yaml")
-    assert all(part in message for part in told), message
+    assert all(part in message for part in parts), message
     assert not Path("out.yaml").exists()
 
 
-def test_a_file_that_is_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_text(capsys: pytest.CaptureFixture[str]) -> None:
     Path("a.json").write_bytes(b"\xff\xfe\x00")
     assert "UTF-8" in refused(capsys, "taxonomy", "build", "json", "a.json", "--output", "out.yaml")
 
 
-def test_no_file_is_written_over(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_file_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     write("paths.txt", "a/b\nc/d\n")
     write("out.yaml", "precious")
     args = ["taxonomy", "build", "paths", "paths.txt", "--output"]
     assert "--overwrite" in refused(capsys, *args, "out.yaml")
     assert Path("out.yaml").read_text() == "precious"
     assert "name a file in it" in refused(capsys, *args, ".", "--overwrite")
-    assert "cannot be made" in refused(capsys, *args, "out.yaml/below/it.yaml")
+    assert "cannot be created" in refused(capsys, *args, "out.yaml/below/it.yaml")

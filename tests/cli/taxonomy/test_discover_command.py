@@ -1,4 +1,4 @@
-"""``taxonomy discover``, and what is common to all these commands."""
+"""``taxonomy discover``, and what all taxonomy commands have in common."""
 
 from pathlib import Path
 
@@ -8,12 +8,6 @@ from helpers.commands import refused, run
 from nested_lightning import HierarchicalDataModule, Taxonomy
 
 SMALL = ["digits", "--image_size", "8", "--rows", "300"]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_it_writes_a_taxonomy_and_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
@@ -32,22 +26,22 @@ def test_it_writes_a_taxonomy_and_a_picture(capsys: pytest.CaptureFixture[str]) 
     assert Path("pictures/again.png").is_file()
 
 
-@pytest.mark.parametrize(("options", "told"), [
+@pytest.mark.parametrize(("options", "parts"), [
     (["--groups", "5", "2"], ["groups=[5, 2]", "must grow"]),
     (["--groups", "two"], ["--groups", "'two'"]),
     (["--groups", "2", "--levels", "a"], ["levels=['a']", "expected 2 names"]),
-    (["--groups", "2", "--label_column", "lable"], ["'lable'", "Did you mean 'label'", "--label_column"]),
-    (["--groups", "2", "--input_column", "pixels"], ["'pixels'", "--input_column"]),
-    (["--groups", "2", "--image_size", "0"], ["--image_size"]),
-    (["--groups", "2", "--rows", "3"], ["--rows 3", "10 labels"]),
+    (["--groups", "2", "--label_column", "lable"], ["'lable'", "Did you mean 'label'", "label_column"]),
+    (["--groups", "2", "--input_column", "pixels"], ["'pixels'", "input_column"]),
+    (["--groups", "2", "--image_size", "0"], ["image_size must be one positive number"]),
+    (["--groups", "2", "--rows", "3"], ["rows=3", "10 labels"]),
     (["--groups", "2", "--compare", "none.yaml"], ["'none.yaml'", "does not exist"]),
     (["--groups", "2", "--picture", "found.txt"], ["found.txt", "cannot be written"]),
     (["--groups", "2", "--seeed", "1"], ["unknown option --seeed", "Did you mean '--seed'"]),
     ([], ["--groups", "discover --help"]),
 ])  # fmt: skip
-def test_mistakes(options: list[str], told: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(options: list[str], parts: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "taxonomy", "discover", *SMALL, *options, "--output", "found.yaml")
-    assert all(part in message for part in told), message
+    assert all(part in message for part in parts), message
 
 
 def test_a_picture_is_not_written_over(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,5 +60,5 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_unknown_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Did you mean 'show'?" in refused(capsys, "taxonomy", "shwo")
-    assert "there are columns, folders" in refused(capsys, "taxonomy", "build", "table", "x")
+    assert "Choose from columns, folders" in refused(capsys, "taxonomy", "build", "table", "x")
     assert "Did you mean 'taxonomy'?" in refused(capsys, "taxonomi", "show", "x")

@@ -1,4 +1,4 @@
-"""What may come of bad data: a right answer, or one message of the package. Counts cases, and ends those that hang."""
+"""The two permitted outcomes of bad data: a correct result, or one error of the package. Counts both."""
 
 import faulthandler
 import functools
@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from helpers.commands import run
@@ -18,58 +18,47 @@ from nested_lightning.errors import NestedLightningError
 
 LONGEST_CASE = 120  # seconds; no case takes more than a few, but a machine may be busy
 COUNTS: dict[str, list[float]] = {}
-"""Per family: cases answered, cases refused by a message, seconds."""
+"""Per family of tests: cases accepted, cases rejected with an error, seconds."""
 
 
 class Hangs(BaseException):
-    """A case takes too long; no ``except Exception`` of the library may swallow this."""
+    """Raised in a case that takes too long; no ``except Exception`` of the library catches it."""
 
 
 def attempt(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Return the answer of a call, or the package's own error that it raises; anything else goes through."""
+    """Return the result of a call, or the package's own error; any other exception is raised."""
     try:
         return call(*args, **kwargs)
     except NestedLightningError as error:
         return error
 
 
-def refused(outcome: Any) -> bool:
-    """Return whether an outcome is a message, which may not be empty."""
+def is_rejected(outcome: Any) -> bool:
+    """Return whether an outcome is an error with a message."""
     return isinstance(outcome, NestedLightningError) and bool(str(outcome).strip())
 
 
-class Ended(NamedTuple):
-    """How a command ended: its exit code, None if it ran to its end, and what it told as an error."""
+def command_accepts(*args: object, until: type[BaseException] = SystemExit) -> bool:
+    """Run a command to its end, or until it raises ``until``.
 
-    code: Any
-    told: str
-
-    @property
-    def is_answered(self) -> bool:
-        return self.code is None
-
-    @property
-    def as_promised(self) -> bool:
-        """Whether it has done its work without an error, or refused it by exit code 2 and one message."""
-        n_messages = sum(line.startswith("error: ") for line in self.told.splitlines())
-        return (self.code, n_messages) in ((None, 0), (2, 1))
-
-
-def ran(*args: object, until: type[BaseException] = SystemExit) -> Ended:
-    """Run a command to its end, or until it raises ``until``; any exception but those goes through."""
-    told, code = io.StringIO(), None
+    Returns:
+        Whether it ended without an error; else it must have exited with code 2 and printed exactly one.
+    """
+    printed, code = io.StringIO(), None
     try:
-        with redirect_stderr(told), redirect_stdout(io.StringIO()):
+        with redirect_stderr(printed), redirect_stdout(io.StringIO()):
             run(*args)
     except SystemExit as end:
         code = end.code or 0
     except until:
         pass
-    return Ended(code, told.getvalue())
+    n_errors = sum(line.startswith("error: ") for line in printed.getvalue().splitlines())
+    assert (code, n_errors) in ((None, 0), (2, 1)), (code, printed.getvalue())
+    return code is None
 
 
 def bulk(cases: int, **strategies: SearchStrategy[Any]) -> Callable[[Callable[..., bool]], Callable[..., None]]:
-    """Run a test on many cases; it returns whether the case was answered (else it was refused), and fails otherwise."""
+    """Run a slow test on many cases; the test returns whether its case was accepted (else it was rejected)."""
 
     def decorate(test: Callable[..., bool]) -> Callable[..., None]:
         family = test.__module__.rpartition(".")[2].removeprefix("test_")
@@ -81,9 +70,9 @@ def bulk(cases: int, **strategies: SearchStrategy[Any]) -> Callable[[Callable[..
         def counted(*args: Any, **kwargs: Any) -> None:
             start = time.monotonic()
             with _limited(LONGEST_CASE):
-                is_answered = test(*args, **kwargs)
+                is_accepted = test(*args, **kwargs)
             counts = COUNTS.setdefault(family, [0, 0, 0.0])
-            counts[0 if is_answered else 1] += 1
+            counts[0 if is_accepted else 1] += 1
             counts[2] += time.monotonic() - start
 
         return counted
@@ -98,7 +87,7 @@ def _limited(seconds: int) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, hangs)
     signal.alarm(seconds)
-    faulthandler.dump_traceback_later(10 * seconds, exit=True)  # a loop outside Python hears no signal
+    faulthandler.dump_traceback_later(10 * seconds, exit=True)  # a loop outside Python gets no signal
     try:
         yield
     except Hangs:

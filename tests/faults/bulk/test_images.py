@@ -1,4 +1,4 @@
-"""Images of every kind: their pixels as they were made, or a DataError that names the row."""
+"""Images of every format are read pixel by pixel as they were made, or raise a DataError that names the row."""
 
 import io
 import struct
@@ -7,10 +7,9 @@ from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow as pa
 import torch
-from faults.bulk.outcomes import attempt, bulk, refused
-from faults.bulk.trees import mostly
+from faults.bulk.outcomes import attempt, bulk, is_rejected
+from faults.bulk.trees import mostly, typed_rows
 from hypothesis import strategies as st
 from PIL import Image, features
 
@@ -34,7 +33,7 @@ ALL_KINDS = [(form, mode) for kinds in (LOSSLESS, OTHER) for form, modes in kind
 
 
 def made(mode: str, pixels: np.ndarray) -> Image.Image:
-    """Return an image of a mode whose red, green, blue and other values are ``pixels`` [H, W, 4]."""
+    """Return an image of a mode with the channels of ``pixels`` [H, W, 4]."""
     if mode == "1":
         return Image.fromarray(pixels[..., 0] >= 128)
     if mode == "I;16":
@@ -50,7 +49,7 @@ def made(mode: str, pixels: np.ndarray) -> Image.Image:
 
 
 def seen(mode: str, pixels: np.ndarray, channels: int) -> np.ndarray:
-    """Return ``uint8[H, W, channels]`` that the image has to be read as."""
+    """Return the ``uint8[H, W, channels]`` that reading the image must give."""
     values = pixels[..., :1].astype(int)
     if mode == "1":
         values = (values >= 128) * 255
@@ -69,7 +68,7 @@ def saved(image: Image.Image, form: str) -> bytes:
 
 
 def png(width: int, height: int, depth: int, colour: int, content: bytes) -> bytes:
-    """Return a PNG with any header, its sums of control being right."""
+    """Return a PNG with any header and correct checksums."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -78,18 +77,16 @@ def png(width: int, height: int, depth: int, colour: int, content: bytes) -> byt
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(content)) + chunk(b"IEND", b"")
 
 
-def column(cells: list[Any], size: Any = None) -> ImageColumn:
-    schema = datasets.Features({"image": datasets.Image()}).arrow_schema
-    rows = datasets.Dataset(
-        datasets.arrow_dataset.InMemoryTable(
-            pa.table({"image": pa.array(cells, schema.field("image").type)}, schema=schema)
-        )
-    )
-    return ImageColumn(open_source(rows)["train"], "image", size)
-
-
 def read(cells: list[Any], size: Any = None) -> torch.Tensor:
-    return column(cells, size).read(torch.arange(len(cells)))
+    rows = open_source(typed_rows("image", datasets.Image(), cells))["train"]
+    return ImageColumn(rows, "image", size).read(torch.arange(len(cells)))
+
+
+def cell(content: bytes | None, path: str | None = None) -> dict[str, Any]:
+    return {"bytes": content, "path": path}
+
+
+BLACK = cell(saved(Image.new("L", (8, 8)), "PNG"))
 
 
 shapes = mostly(st.just((3, 4)), st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -108,18 +105,15 @@ def test_pixels(kinds: list[tuple[str, str]], shape: Any, other: Any, seed: int)
     random = np.random.default_rng(seed)
     sizes = [shape] + [other] * (len(kinds) - 1)
     pixels = [random.integers(0, 256, (*size, 4), dtype=np.uint8) for size in sizes]
-    cells = [
-        {"bytes": saved(made(mode, values), form), "path": None}
-        for (form, mode), values in zip(kinds, pixels, strict=True)
-    ]
+    cells = [cell(saved(made(mode, values), form)) for (form, mode), values in zip(kinds, pixels, strict=True)]
     images = attempt(read, cells)
     if len(set(sizes)) > 1:
-        assert refused(images)
+        assert is_rejected(images)
         assert "row 1 " in str(images)
         return False
     channels = 1 if kinds[0][1] in ("1", "L", "LA", "I;16") else 3
     expected = [seen(mode, values, channels) for (_, mode), values in zip(kinds, pixels, strict=True)]
-    assert not refused(images), images
+    assert not is_rejected(images), images
     assert np.array_equal(images.permute(0, 2, 3, 1).numpy(), np.stack(expected))
     return True
 
@@ -134,14 +128,14 @@ def test_pixels(kinds: list[tuple[str, str]], shape: Any, other: Any, seed: int)
     value=st.integers(0, 255),
 )
 def test_damaged_files(kind: Any, shape: Any, cut: float | None, flips: Any, size: Any, value: int) -> bool:
-    """One image that is whole, then one that may not be."""
+    """Read one intact image, then one that may be damaged."""
     content = bytearray(saved(made(kind[1], np.full((*shape, 4), value, np.uint8)), kind[0]))
     for place, byte in flips:
         content[round(place * (len(content) - 1))] = byte
     damaged = bytes(content[: None if cut is None else round(cut * len(content))])
     whole = saved(made("RGB", np.full((*shape, 4), value, np.uint8)), "PNG")
-    images = attempt(read, [{"bytes": whole, "path": None}, {"bytes": damaged, "path": "b.x"}], size)
-    if refused(images):
+    images = attempt(read, [cell(whole), cell(damaged, "b.x")], size)
+    if is_rejected(images):
         assert isinstance(images, DataError)
         assert "row 1 of split 'train'" in str(images)
         return False
@@ -160,43 +154,29 @@ def test_damaged_files(kind: Any, shape: Any, cut: float | None, flips: Any, siz
     alone=st.booleans(),
 )
 def test_headers(width: int, height: int, depth: int, colour: int, content: bytes, alone: bool) -> bool:
-    """A size that the file has no pixels for, up to one that no memory has room for."""
-    cells = [{"bytes": png(width, height, depth, colour, content), "path": None}]
-    whole = {"bytes": saved(Image.new("L", (8, 8)), "PNG"), "path": None}
-    images = attempt(read, cells if alone else [whole, *cells])
-    if refused(images):
+    """The header announces a size that the file has no pixels for, or that fits no memory."""
+    image = cell(png(width, height, depth, colour, content))
+    images = attempt(read, [image] if alone else [BLACK, image])
+    if is_rejected(images):
         assert f"row {0 if alone else 1} of split 'train'" in str(images)
         return False
     assert images.shape[2:] == ((height, width) if alone else (8, 8))
     return True
 
 
-no_images = st.sampled_from(
-    [
-        None,
-        b"",
-        b"GIF89a",
-        b"\x89PNG\r\n\x1a\n",
-        b"%PDF-1.4\n",
-        b"<svg/>",
-        b"BM" + bytes(60),
-        b"RIFF\x00\x00\x00\x00WEBPVP8 ",
-        b"\xff\xd8\xff",
-        b"%!PS-Adobe-3.0 EPSF-3.0\n",
-    ]
-)
+NO_IMAGES = [None, b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"%PDF-1.4\n", b"<svg/>", b"BM" + bytes(60)]
+NO_IMAGES += [b"RIFF\x00\x00\x00\x00WEBPVP8 ", b"\xff\xd8\xff", b"%!PS-Adobe-3.0 EPSF-3.0\n"]
 
 
 @bulk(
     400,
-    content=no_images | st.binary(max_size=100),
+    content=st.sampled_from(NO_IMAGES) | st.binary(max_size=100),
     path=st.sampled_from([None, "", "no/where.png", "/", "a.eps"]),
     first=st.booleans(),
 )
 def test_no_images(content: bytes | None, path: str | None, first: bool) -> bool:
-    whole = {"bytes": saved(Image.new("L", (8, 8)), "PNG"), "path": None}
-    bad = {"bytes": content, "path": path}
-    images = attempt(read, [bad, whole] if first else [whole, bad])
-    assert refused(images)
+    bad = cell(content, path)
+    images = attempt(read, [bad, BLACK] if first else [BLACK, bad])
+    assert is_rejected(images)
     assert f"row {0 if first else 1} of split 'train'" in str(images)
     return False

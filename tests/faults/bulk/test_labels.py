@@ -1,6 +1,7 @@
-"""Label columns of every kind: the targets that a slow loop finds, or an error that names the row."""
+"""Label columns of every type give the targets that a slow loop finds, or an error that names the row."""
 
 import math
+import re
 from datetime import datetime
 from typing import Any
 
@@ -8,12 +9,12 @@ import datasets
 import pyarrow as pa
 import pytest
 import torch
-from faults.bulk.outcomes import attempt, bulk, refused
-from faults.bulk.trees import ODD_TEXTS, few_names, is_text, is_tree, mostly, real_depth, trees
+from faults.bulk.outcomes import attempt, bulk, is_rejected
+from faults.bulk.trees import ODD_TEXTS, few_names, is_text, is_tree, mostly, real_depth, trees, typed_rows
 from hypothesis import strategies as st
 
 from nested_lightning import HierarchicalDataModule
-from nested_lightning.data.labelled import LabelledSource
+from nested_lightning.data.labels import LabelledSource
 from nested_lightning.errors import NestedLightningError, TaxonomyError
 from nested_lightning.taxonomy import Taxonomy
 
@@ -35,13 +36,12 @@ KINDS: dict[pa.DataType, st.SearchStrategy[Any]] = {
 }
 
 
-def table(columns: dict[str, list[Any]], kinds: dict[str, pa.DataType]) -> datasets.Dataset:
-    arrays = [pa.array(cells, kinds.get(name, pa.string())) for name, cells in columns.items()]
-    return datasets.Dataset(pa.table(dict(zip(columns, arrays, strict=True))))
+def table(columns: dict[str, list[Any]], kind: pa.DataType | None = None) -> datasets.Dataset:
+    return datasets.Dataset(pa.table({name: pa.array(cells, kind or pa.string()) for name, cells in columns.items()}))
 
 
 def text_of(cell: Any) -> Any:
-    """Return the label in a cell, None where there is none, WRONG where it cannot be one."""
+    """Return the label in a cell: None if it is empty, WRONG if no label can look like this."""
     if cell is None or cell != cell:
         return None
     if isinstance(cell, str):
@@ -54,7 +54,7 @@ def text_of(cell: Any) -> Any:
 
 
 def fitting(taxonomy: Taxonomy, labels: dict[int, str]) -> set[tuple[str, ...]]:
-    """Return the classes that a row's labels (level -> label) may mean."""
+    """Return the classes that match a row's labels (level -> label)."""
     level = max(labels)
     named = [path for path in taxonomy.nodes(level) if path[-1] == labels[level]]
     found = named or [path for path in taxonomy.nodes(level) if "/".join(path) == labels[level]]
@@ -64,7 +64,7 @@ def fitting(taxonomy: Taxonomy, labels: dict[int, str]) -> set[tuple[str, ...]]:
 
 
 def target_of(taxonomy: Taxonomy, path: tuple[str, ...]) -> list[int]:
-    """Return the class of each level by search; a leaf above the last level is known at all of them."""
+    """Find the class of each level by search; a leaf above the last level is known at all levels."""
     for leaf in taxonomy.leaves:
         depth = real_depth(leaf, taxonomy.leaves, taxonomy.n_levels)
         if depth <= len(path) and leaf[: len(path)] == path:
@@ -79,7 +79,7 @@ def test_a_leaf_column(tree: Any, kind: pa.DataType | None, data: st.DataObject)
     known = [text for path in taxonomy.short_leaves for text in (path[-1], path[0], "/".join(path))]
     cell = mostly(st.sampled_from(known), KINDS.get(kind, few_names)) if kind is None else KINDS[kind]
     cells = data.draw(st.lists(mostly(cell, st.none()), min_size=1, max_size=12))
-    rows = table({"label": cells}, {"label": kind} if kind is not None else {})
+    rows = table({"label": cells}, kind)
     source = LabelledSource(rows, taxonomy, "label")
     targets = attempt(source.targets, "train")
     real = {leaf[:n] for leaf in taxonomy.short_leaves for n in range(1, len(leaf) + 1)}
@@ -87,28 +87,23 @@ def test_a_leaf_column(tree: Any, kind: pa.DataType | None, data: st.DataObject)
     for row, text in enumerate(map(text_of, rows["label"])):
         named = {path for path in real if path[-1] == text} or {path for path in real if "/".join(path) == text}
         if text is WRONG or (text is not None and len(named) != 1):
-            assert refused(targets), (text, targets)
+            assert is_rejected(targets), (text, targets)
             assert f"row {row} " in str(targets) or text is not WRONG
             return False
         expected.append([-1] * taxonomy.n_levels if text is None else target_of(taxonomy, *named))
-    assert not refused(targets), targets
+    assert not is_rejected(targets), targets
     assert targets.tolist() == expected
     return True
 
 
 @bulk(300, tree=trees(few_names, most=10), numbers=st.lists(st.integers(-3, 9) | st.none(), min_size=1, max_size=9))
 def test_a_column_of_numbered_labels(tree: Any, numbers: list[int | None]) -> bool:
-    """``ClassLabel`` as a file may have it, which says nothing of its numbers being in range."""
+    """The numbers of a ``ClassLabel`` column in a file may be out of range."""
     taxonomy = Taxonomy(*tree)
     names = ["/".join(path) for path in taxonomy.short_leaves]
-    features = datasets.Features({"label": datasets.ClassLabel(names=names)})
-    rows = datasets.Dataset(
-        datasets.arrow_dataset.InMemoryTable(
-            pa.table({"label": pa.array(numbers, pa.int64())}, schema=features.arrow_schema)
-        )
-    )
+    rows = typed_rows("label", datasets.ClassLabel(names=names), numbers)
     targets = attempt(LabelledSource(rows, taxonomy, "label").targets, "train")
-    if refused(targets):
+    if is_rejected(targets):
         return False
     assert max(number or 0 for number in numbers) < len(names)
     for number, target in zip(numbers, targets.tolist(), strict=True):
@@ -124,18 +119,18 @@ def test_level_columns(tree: Any, data: st.DataObject) -> bool:
     noise = mostly(st.just(""), few_names | st.sampled_from(TEXTS))
     cells = [[data.draw(noise) or (name if data.draw(st.integers(0, 3)) else None) for name in leaf] for leaf in leaves]
     columns = {level: list(column) for level, column in zip(taxonomy.levels, zip(*cells, strict=True), strict=True)}
-    source = LabelledSource(table(columns, {}), taxonomy, list(taxonomy.levels))
+    source = LabelledSource(table(columns), taxonomy, list(taxonomy.levels))
     targets = attempt(source.targets, "train")
     expected = []
     for row in cells:
         labels = {level: cell for level, cell in enumerate(row) if text_of(cell) is not None}
         found = fitting(taxonomy, labels) if labels else {()}
         if len(found) != 1:
-            assert refused(targets)
-            assert "row " in str(targets)
+            assert is_rejected(targets)
+            assert re.search(r"rows? \d", str(targets))
             return False
         expected.append(target_of(taxonomy, found.pop()) if labels else [-1] * taxonomy.n_levels)
-    assert not refused(targets), targets
+    assert not is_rejected(targets), targets
     assert targets.tolist() == expected
     return True
 
@@ -153,12 +148,12 @@ def test_level_columns(tree: Any, data: st.DataObject) -> bool:
 def test_a_taxonomy_of_columns(rows: list[list[Any]], gaps: bool, repeated: bool) -> bool:
     rows = [[f"{i}{name}" if name and not gaps else name for i, name in enumerate(row)] for row in rows]
     columns = {f"l{i}": list(column) for i, column in enumerate(zip(*rows, strict=True))}
-    source = LabelledSource(table(columns, {}), None, list(columns), None, repeated)
+    source = LabelledSource(table(columns), None, list(columns), None, repeated)
     taxonomy = attempt(lambda: source.taxonomy)
     known = [tuple(text_of(cell) for cell in row) for row in rows]
     whole = [tuple(filter(None, row)) for row in known if list(filter(None, row)) == list(row[: sum(map(bool, row))])]
     paths = {row[:n] for row in whole for n in range(1, len(row) + 1)}
-    if refused(taxonomy):
+    if is_rejected(taxonomy):
         assert isinstance(taxonomy, TaxonomyError)
         names = [(len(path), path[-1]) for path in paths]
         is_ambiguous = len(set(names)) < len(names) and not repeated
@@ -199,7 +194,7 @@ def test_parts(digits: datasets.Dataset, budgets: Any, validation: Any, test: An
         return data.partition, data.labelled_dataloader("train").dataset
 
     made = attempt(divided)
-    if refused(made):
+    if is_rejected(made):
         assert isinstance(made, NestedLightningError)
         return False
     partition, rows = made

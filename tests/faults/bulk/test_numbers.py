@@ -1,16 +1,15 @@
-"""Columns of numbers: the tensor that numpy makes of each row, or a DataError that names the row."""
+"""Columns of numbers give the array that numpy makes of each row, or a DataError that names the row."""
 
 from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow as pa
 import torch
-from faults.bulk.outcomes import attempt, bulk, refused
-from faults.bulk.trees import mostly
+from faults.bulk.outcomes import attempt, bulk, is_rejected
+from faults.bulk.trees import mostly, typed_rows
 from hypothesis import strategies as st
 
-from nested_lightning.data.inputs import open_input_column
+from nested_lightning.data.columns import open_input_column
 from nested_lightning.data.sources import open_source
 
 numbers = {
@@ -25,7 +24,7 @@ numbers = {
 
 @st.composite
 def columns(draw: st.DrawFn) -> tuple[Any, list[Any]]:
-    """Draw a type of numbers, in lists or not, and cells: mostly of one shape and finite, with any mistakes."""
+    """Draw a type of (lists of) numbers, and cells that are mostly finite and of one shape."""
     kind = draw(st.sampled_from(list(numbers)))
     usual = numbers[kind] if kind not in ("float64", "float32") else st.floats(-9, 9, width=32)
     number = mostly(usual, numbers[kind] | st.none())
@@ -44,19 +43,17 @@ def columns(draw: st.DrawFn) -> tuple[Any, list[Any]]:
 @bulk(1200, column=columns(), part=st.lists(st.booleans(), min_size=6, max_size=6))
 def test_columns(column: tuple[Any, list[Any]], part: list[bool]) -> bool:
     feature, cells = column
-    schema = datasets.Features({"x": feature}).arrow_schema
-    table = pa.table({"x": pa.array(cells, schema.field("x").type)}, schema=schema)
-    split = open_source(datasets.Dataset(datasets.arrow_dataset.InMemoryTable(table)))["train"]
+    split = open_source(typed_rows("x", feature, cells))["train"]
     rows = [row for row in range(len(cells)) if part[row]]
     values = attempt(lambda: open_input_column(split, "x").read(torch.tensor(rows, dtype=torch.long)))
     shape = array(cells[0]).shape if array(cells[0]) is not None else None
     wanted = [array(cells[row]) for row in rows]
-    right = shape is not None and all(a is not None and a.shape == shape and np.isfinite(a).all() for a in wanted)
-    if not right:
-        assert refused(values)
+    is_valid = shape is not None and all(a is not None and a.shape == shape and np.isfinite(a).all() for a in wanted)
+    if not is_valid:
+        assert is_rejected(values)
         assert "row " in str(values)
         return False
-    assert not refused(values), values
+    assert not is_rejected(values), values
     assert values.dtype == torch.float32
     assert values.shape == (len(rows), *shape)
     assert all(np.array_equal(a, b) for a, b in zip(values.numpy(), wanted, strict=True))

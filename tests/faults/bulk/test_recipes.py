@@ -1,20 +1,18 @@
-"""Recipes changed at any place: they come to their first batch, or end with one message and exit code 2."""
+"""Recipes changed anywhere reach their first batch, or end with one error and exit code 2."""
 
 import copy
-import io
 import re
 import resource
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from faults.bulk.outcomes import bulk, ran
+from faults.bulk.outcomes import bulk, command_accepts
 from faults.bulk.trees import few_names, mostly
-from helpers.commands import run
+from helpers.commands import options_of
 from hypothesis import strategies as st
 from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 
@@ -25,80 +23,33 @@ from nested_lightning.utils.resources import shipped
 RECIPES = {name: yaml.safe_load(path.read_text()) for name, path in shipped().items() if name.startswith("recipes/")}
 FEW: dict[str, Any] = {"source": "digits", "taxonomy": "taxonomies/digits.yaml", "validation": 0.2, "budgets": None}
 SMALL = {"trainer": {"accelerator": "cpu", "enable_progress_bar": False, "logger": False}}
-KEYS = [
-    "data",
-    "model",
-    "trainer",
-    "source",
-    "class_path",
-    "init_args",
-    "batch_size",
-    "threshold",
-    "max_epochs",
-    "x",
-    "",
-]
+KEYS = ["data", "model", "trainer", "source", "class_path", "init_args", "batch_size", "threshold", "max_epochs"]
+KEYS += ["x", ""]
 TEXTS = ["", " ", "x", "digits", "null", "nan", "1e5", "${data.batch_size}", "${model}", "${nothing}", "${", "$"]
-TEXTS += [
-    "${oc.env:HOME}",
-    "${oc.env:NO_SUCH}",
-    "${oc.decode:[1,2]}",
-    "torch.nn.Identity",
-    "torch.optim.SGD",
-    "os.system",
-]
-TEXTS += [
-    "nested_lightning.models.UNetEncoder",
-    "nested_lightning.errors.DataError",
-    "no.such.Class",
-    "/",
-    "/no/x.yaml",
-]
-TEXTS += ["taxonomies/mnist.yaml", "\x00", "é", "[", "{a: 1}", "!!x"]
-ODD_VALUES = [
-    None,
-    True,
-    0,
-    -1,
-    2.5,
-    10**9,
-    2**63,
-    1e308,
-    float("nan"),
-    float("inf"),
-    *TEXTS,
-    [],
-    {},
-    [1],
-    [1, 2, 3],
-    [8, 8],
-]
-ODD_VALUES += [
-    ["a"],
-    [None],
-    {"a": 1},
-    {"class_path": "torch.nn.Linear"},
-    {"class_path": 3},
-    {"class_path": "torch.nn"},
-]
+TEXTS += ["${oc.env:HOME}", "${oc.env:NO_SUCH}", "${oc.decode:[1,2]}", "torch.nn.Identity", "torch.optim.SGD"]
+TEXTS += ["os.system", "nested_lightning.models.UNetEncoder", "nested_lightning.errors.DataError", "no.such.Class"]
+TEXTS += ["/", "/no/x.yaml", "taxonomies/mnist.yaml", "\x00", "é", "[", "{a: 1}", "!!x"]
+ODD_VALUES: list[Any] = [None, True, 0, -1, 2.5, 10**9, 2**63, 1e308, float("nan"), float("inf"), *TEXTS]
+ODD_VALUES += [[], {}, [1], [1, 2, 3], [8, 8], ["a"], [None], {"a": 1}, {"class_path": "torch.nn.Linear"}]
+ODD_VALUES += [{"class_path": 3}, {"class_path": "torch.nn"}]
 ODD_VALUES += [{"class_path": "torch.nn.Identity", "init_args": None}, {"init_args": {"a": 1}}]
+ODD_SIGNS = ["&a [*a]", "[" * 200, "!!python/none", "!!python/object/apply:os.system [x]", "<<: {a: 1}", "? [a]: b"]
+ODD_SIGNS += ["--- a", "%TAG ! x", "\ufeff", "\x85"]
 NUMBERS = (
     st.integers(-2, 40) | st.floats(-1, 2) | st.sampled_from([10**5, 10**9, 2**63, 1e308, float("nan"), float("inf")])
 )
 values = st.sampled_from(ODD_VALUES) | NUMBERS | NUMBERS | st.text(max_size=6)
-
-
 EVERY_OPTION = "every option"
 MEMORY = 8 * 2**30
 
 
 class FirstBatch(BaseException):
-    """The run has come to its first training step."""
+    """Raised when the run has reached its first training step."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_steps() -> Iterator[None]:
-    """Stop every run at its first step, and make the digits once."""
+    """Stop every run at its first step, and load the digits once."""
     rows = sources._digits()
 
     def stop(*_: Any, **__: Any) -> None:
@@ -111,20 +62,11 @@ def few_steps() -> Iterator[None]:
         patch.setattr(_MultiProcessingLauncher, "launch", stop)
         patch.setattr(torch.utils.data.dataloader._MultiProcessingDataLoaderIter, "__init__", stop)
         patch.setattr(sources, "_digits", lambda: rows)
-        RECIPES[EVERY_OPTION] = every_option()
+        RECIPES[EVERY_OPTION] = options_of("fit", "--config", "recipes/digits.yaml")
         limits = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, limits[1]))  # what is larger fails at once, as elsewhere
         yield
         resource.setrlimit(resource.RLIMIT_AS, limits)
-
-
-def every_option() -> dict[str, Any]:
-    """Return a recipe with every option there is, as a run leaves it in its config.yaml."""
-    told = io.StringIO()
-    with redirect_stdout(told), pytest.raises(SystemExit):
-        run("fit", "--config", "recipes/digits.yaml", "--print_config")
-    options: dict[str, Any] = yaml.safe_load(told.getvalue())
-    return options
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parts(tree: Any) -> list[tuple[Any, Any]]:
-    """Return every place of a tree of dicts and lists, as what it is in and its key."""
+    """Return every place of a tree of dicts and lists as its container and its key."""
     found = []
     pairs = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
     for key, below in pairs:
@@ -179,11 +121,7 @@ ways = st.sampled_from(
 changes = st.tuples(st.integers(0, 150), ways, st.sampled_from(KEYS) | few_names, values)
 
 
-@bulk(
-    500,
-    name=st.sampled_from([EVERY_OPTION] * 20 + sorted(RECIPES)),
-    todo=st.lists(changes, min_size=1, max_size=2),
-)
+@bulk(500, name=st.sampled_from([EVERY_OPTION] * 20 + sorted(RECIPES)), todo=st.lists(changes, min_size=1, max_size=2))
 def test_changed_recipes(folder: Path, name: str, todo: Any) -> bool:
     recipe = copy.deepcopy(RECIPES[name])
     if "data" in recipe and "source" in recipe["data"]:
@@ -193,9 +131,7 @@ def test_changed_recipes(folder: Path, name: str, todo: Any) -> bool:
         change(recipe, place, way, key, value)
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False), encoding="utf-8")
-    ended = ran("fit", "--config", file, "--trainer.default_root_dir", folder / "run", until=FirstBatch)
-    assert ended.as_promised, ended
-    return ended.is_answered
+    return command_accepts("fit", "--config", file, "--trainer.default_root_dir", folder / "run", until=FirstBatch)
 
 
 @bulk(
@@ -203,26 +139,10 @@ def test_changed_recipes(folder: Path, name: str, todo: Any) -> bool:
     name=st.sampled_from(sorted(RECIPES)),
     at=st.floats(0, 1),
     n=st.integers(0, 30),
-    put=mostly(
-        st.text("\t\n :-[]{}&*!|>'\"%@`#,?a1\\\x00é", max_size=6),
-        st.sampled_from(
-            [
-                "&a [*a]",
-                "[" * 200,
-                "!!python/none",
-                "!!python/object/apply:os.system [x]",
-                "<<: {a: 1}",
-                "? [a]: b",
-                "--- a",
-                "%TAG ! x",
-                "\ufeff",
-                "\x85",
-            ]
-        ),
-    ),
+    put=mostly(st.text("\t\n :-[]{}&*!|>'\"%@`#,?a1\\\x00é", max_size=6), st.sampled_from(ODD_SIGNS)),
 )
 def test_changed_text(folder: Path, name: str, at: float, n: int, put: str) -> bool:
-    """The text of a recipe, a few signs of it replaced by others; data are not looked for."""
+    """Replace a few characters of a recipe's text; the data are always the digits."""
     text = shipped()[name].read_text()
     text = re.sub(r"source: .*", "source: digits", text)
     place = round(at * len(text))
@@ -231,6 +151,4 @@ def test_changed_text(folder: Path, name: str, at: float, n: int, put: str) -> b
     few = [f"--data.{key}={'null' if value is None else value}" for key, value in FEW.items()]
     few += ["--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"]
     few += ["--trainer.logger=false", "--trainer.default_root_dir", str(folder / "run")]
-    ended = ran("fit", "--config", file, *few, until=FirstBatch)
-    assert ended.as_promised, ended
-    return ended.is_answered
+    return command_accepts("fit", "--config", file, *few, until=FirstBatch)

@@ -1,4 +1,4 @@
-"""Taxonomies of every kind of input: as a slow loop has them, or refused by a TaxonomyError."""
+"""Taxonomies from any input equal those of a slow loop, or raise a TaxonomyError."""
 
 import copy
 from itertools import pairwise
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from faults.bulk.outcomes import attempt, bulk, refused
+from faults.bulk.outcomes import attempt, bulk, is_rejected
 from faults.bulk.trees import anything, few_names, is_tree, large_trees, mostly, names, numbered, real_depth, trees
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> File:
 
 
 def check(taxonomy: Taxonomy, levels: list[str], leaves: list[Any]) -> None:
-    """Compare with a loop over the leaves."""
+    """Compare a taxonomy with a loop over the leaves."""
     classes = numbered(leaves, len(levels))
     assert taxonomy.levels == tuple(levels)
     assert taxonomy.sizes == tuple(map(len, classes))
@@ -44,8 +44,8 @@ def check(taxonomy: Taxonomy, levels: list[str], leaves: list[Any]) -> None:
 )
 def test_any_lists(levels: Any, leaves: Any) -> bool:
     made = attempt(Taxonomy, levels, leaves)
-    assert attempt(Taxonomy.from_dict, {"levels": levels, "leaves": leaves}) == made or refused(made)
-    if refused(made):
+    assert attempt(Taxonomy.from_dict, {"levels": levels, "leaves": leaves}) == made or is_rejected(made)
+    if is_rejected(made):
         assert isinstance(made, TaxonomyError)
         assert not is_tree(levels, leaves)
         return False
@@ -70,12 +70,12 @@ def test_there_and_back(file: File, tree: tuple[list[str], list[Any]]) -> bool:
 def test_large(file: File, tree: tuple[list[str], list[Any]]) -> bool:
     levels, leaves = tree
     taxonomy = attempt(Taxonomy, levels, leaves)
-    if refused(taxonomy):
+    if is_rejected(taxonomy):
         return False
     check(taxonomy, levels, leaves)
     taxonomy.to_yaml(file)
     assert Taxonomy.from_yaml(file) == taxonomy
-    assert refused(attempt(taxonomy.find, "no such"))
+    assert is_rejected(attempt(taxonomy.find, "no such"))
     last = taxonomy.n_levels - 1
     sums = taxonomy.sum_up(torch.eye(taxonomy.sizes[last])[:3], last, 0)
     assert sums.argmax(1).tolist() == taxonomy.ancestors(last, 0)[:3].tolist()
@@ -89,7 +89,7 @@ def test_large(file: File, tree: tuple[list[str], list[Any]]) -> bool:
 )
 def test_pairs(edges: Any) -> bool:
     made = attempt(Taxonomy.from_parents, edges)
-    if refused(made):
+    if is_rejected(made):
         assert isinstance(made, TaxonomyError)
         return False
     parents = dict(edges)
@@ -108,7 +108,7 @@ def test_pairs(edges: Any) -> bool:
 )
 def test_paths(paths: Any, separator: Any) -> bool:
     made = attempt(Taxonomy.from_paths, paths, None, separator)
-    if refused(made):
+    if is_rejected(made):
         assert isinstance(made, TaxonomyError)
         return False
     leaves = [path.split(separator) for path in paths]
@@ -129,7 +129,7 @@ def test_a_label_looked_up(tree: tuple[list[str], list[Any]], label: str, level:
     else:
         among = set()
     fitting = {path for path in among if path[-1] == label} or {path for path in among if "/".join(path) == label}
-    if refused(found):
+    if is_rejected(found):
         assert len(fitting) != 1
         return False
     assert fitting == {found}
@@ -159,7 +159,7 @@ def test_yaml(file: File, levels: Any, tree: Any, form: str, depth: int, cut: in
         text = text[:cut] + noise + text[cut:]
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     made = attempt(Taxonomy.from_yaml, file)
-    if refused(made):
+    if is_rejected(made):
         assert isinstance(made, TaxonomyError)
         assert str(file) in str(made)
         return False
@@ -171,14 +171,14 @@ def test_yaml(file: File, levels: Any, tree: Any, form: str, depth: int, cut: in
 
 @bulk(300, anchors=st.integers(1, 40), uses=st.integers(1, 12), itself=mostly(st.just(False), st.just(True)))
 def test_aliases(file: File, anchors: int, uses: int, itself: bool) -> bool:
-    """A tree in which all classes of a level have the same branches below, by reference."""
+    """All classes of a level share the same branches below through YAML aliases."""
     lines = [f"levels: [{', '.join(f'l{i}' for i in range(anchors + 2))}]", "tree:"]
     lines += [f"  k0: &a0 [{', '.join('*a0' if itself else f'n{i}' for i in range(uses))}]"]
     lines += [f"  k{n}: &a{n} {{{', '.join(f'm{i}: *a{n - 1}' for i in range(uses))}}}" for n in range(1, anchors)]
     file.write_text("\n".join([*lines, "  k: {k: " + "{k: " * (anchors - 1) + "*a0" + "}" * anchors]), encoding="utf-8")
     made = attempt(Taxonomy.from_yaml, file)
     written_out = sum((anchors - n) * uses ** (n + 1) for n in range(anchors))
-    if refused(made):
+    if is_rejected(made):
         assert "line" in str(made)
         assert itself or written_out > 20_000
         return False
@@ -191,7 +191,7 @@ def test_nesting_of_targets(tree: tuple[list[str], list[Any]], rows: list[list[i
     taxonomy = Taxonomy(*tree)
     targets = torch.tensor(rows, dtype=torch.long).reshape(-1, 5)[:, : taxonomy.n_levels]
     report = attempt(nesting_report, targets, taxonomy.levels)
-    if refused(report):
+    if is_rejected(report):
         return False
     for level, wrong in enumerate(report.violations):
         for label in range(6):

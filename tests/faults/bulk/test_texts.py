@@ -1,4 +1,4 @@
-"""Texts, vocabularies and word vectors: the tokens that a slow loop finds, or an error that names the file."""
+"""Texts give the tokens that a slow loop finds; bad vocabularies and word vectors an error that names the file."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import datasets
 import pytest
 import torch
-from faults.bulk.outcomes import attempt, bulk, refused
+from faults.bulk.outcomes import attempt, bulk, is_rejected
 from faults.bulk.trees import ODD_TEXTS, is_text, mostly
 from hypothesis import strategies as st
 
@@ -20,6 +20,9 @@ from nested_lightning.data.word_vectors import read_word_vectors
 from nested_lightning.errors import CheckpointError, ConfigurationError, DataError
 
 WORDS = ["owl", "Owl", "cod", "42", "a", "the", "perch's", "e-mail", "x_y"]
+MODEL_VALUES: list[Any] = [None, 3, "BPE", "WordLevel", "Unigram", {}, {"a": 0}, {"a": 5, "[UNK]": 9}, {"a": -1}]
+MODEL_VALUES += [{"a": 2**40}, [["a", 0.5]], "[UNK]", "", []]
+NO_NUMBERS = ["nan", "inf", "x", "", "1_0", "1e999", "0x1", "١"]
 plain = st.lists(
     st.sampled_from(WORDS) | st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=9), max_size=12
 ).map(" ".join)
@@ -87,33 +90,14 @@ def test_any_texts(cells: list[Any], options: TextOptions) -> bool:
     500,
     drop=st.sampled_from([None, "model", "pre_tokenizer", "normalizer", "added_tokens", "version"]),
     model=st.dictionaries(
-        st.sampled_from(["type", "vocab", "unk_token", "merges"]),
-        st.sampled_from(
-            [
-                None,
-                3,
-                "BPE",
-                "WordLevel",
-                "Unigram",
-                {},
-                {"a": 0},
-                {"a": 5, "[UNK]": 9},
-                {"a": -1},
-                {"a": 2**40},
-                [["a", 0.5]],
-                "[UNK]",
-                "",
-                [],
-            ]
-        ),
-        max_size=3,
+        st.sampled_from(["type", "vocab", "unk_token", "merges"]), st.sampled_from(MODEL_VALUES), max_size=3
     ),
     post=st.sampled_from([None, 3, {"type": "ByteLevel"}]),
     cut=mostly(st.none(), st.floats(0, 1)),
     asked=st.lists(plain | strange, min_size=1, max_size=3),
 )
 def test_tokenizer_files(folder: Path, drop: Any, model: Any, post: Any, cut: Any, asked: list[str]) -> bool:
-    """Untrusted vocabularies: from a file, and from a checkpoint."""
+    """Load untrusted vocabularies from a file and from a checkpoint."""
     content = json.loads(Vocabulary.train(["an owl and a cod"], TextOptions(min_count=1)).state_dict()["tokenizer"])
     content["model"] |= model
     content["post_processor"] = post
@@ -123,8 +107,8 @@ def test_tokenizer_files(folder: Path, drop: Any, model: Any, post: Any, cut: An
     (folder / "tokenizer.json").write_text(text, encoding="utf-8")
     vocabulary = attempt(Vocabulary.from_file, folder, 7)
     state = attempt(Vocabulary.from_state, {"tokenizer": text, "length": 7, "language": None})
-    assert refused(state) == refused(vocabulary)
-    if refused(vocabulary):
+    assert is_rejected(state) == is_rejected(vocabulary)
+    if is_rejected(vocabulary):
         assert isinstance(vocabulary, ConfigurationError)
         assert isinstance(state, CheckpointError)
         assert "tokenizer.json" in str(vocabulary)
@@ -137,13 +121,7 @@ def test_tokenizer_files(folder: Path, drop: Any, model: Any, post: Any, cut: An
 
 lines = st.tuples(
     st.sampled_from(["owl", "cod", "New York", "", "é", "\x85", "\u2028"]),
-    st.lists(
-        mostly(
-            st.floats(-9, 9, width=32).map(str), st.sampled_from(["nan", "inf", "x", "", "1_0", "1e999", "0x1", "١"])
-        ),
-        min_size=0,
-        max_size=4,
-    ),
+    st.lists(mostly(st.floats(-9, 9, width=32).map(str), st.sampled_from(NO_NUMBERS)), min_size=0, max_size=4),
 )
 
 
@@ -155,12 +133,12 @@ lines = st.tuples(
     noise=mostly(st.just(b""), st.binary(max_size=5)),
 )
 def test_word_vectors(folder: Path, content: list[str], heading: bool, size: int, noise: bytes) -> bool:
-    """Files of vectors, of which the first two lines say how many numbers a line has."""
+    """Read files whose first two lines tell how many numbers a line has."""
     file = folder / "vectors.txt"
     first = [f"{len(content)} {size}"] * heading + [" ".join(["first", *["1.5"] * size])]
     file.write_bytes("\n".join([*first, *content]).encode() + noise)
     found = attempt(read_word_vectors, file, {"owl": 0, "cod": 1, "New York": 2})
-    if refused(found):
+    if is_rejected(found):
         assert isinstance(found, DataError)
         assert str(file) in str(found)
         return False

@@ -1,4 +1,4 @@
-"""Rows with one flat label column, and the classifier that is trained on them."""
+"""Reading rows with one label column, and the classifier trained on them."""
 
 from collections import Counter
 from pathlib import Path
@@ -39,18 +39,18 @@ def test_the_split_train_is_read() -> None:
         labelled_rows({"test": table(["a", "b"]), "validation": table(["a", "b"])}, "kind", "x")
 
 
-def test_what_cannot_be_read() -> None:
+def test_unusable_rows_raise_an_error() -> None:
     with pytest.raises(DataError, match=r"no column 'kin' .*Did you mean 'kind'"):
         labelled_rows(table(["a", "b"]), "kin", "x")
     with pytest.raises(DataError, match="1 different labels"):
         labelled_rows(table(["a", None]), "kind", "x")
-    with pytest.raises(ConfigurationError, match="--rows 1"):
+    with pytest.raises(ConfigurationError, match="rows=1"):
         labelled_rows(table(["a", "b"]), "kind", "x", rows=1)
     with pytest.raises(ConfigurationError, match="image_size"):
         labelled_rows("digits", image_size=0)
 
 
-def test_every_row_is_answered_once_and_the_same_again() -> None:
+def test_every_row_is_predicted_once_and_the_same_again() -> None:
     inputs, labels = labelled_rows("digits", image_size=8, rows=400)
     names, matrix = confusion(inputs, labels)
     assert names == [str(digit) for digit in range(10)]
@@ -59,7 +59,7 @@ def test_every_row_is_answered_once_and_the_same_again() -> None:
     assert (confusion(inputs, labels)[1] == matrix).all()
 
 
-def test_a_class_of_one_row_still_tells_what_it_looks_like() -> None:
+def test_a_class_of_one_row_still_shows_what_it_resembles() -> None:
     near = torch.randn(30, 2, generator=torch.Generator().manual_seed(0))
     inputs = torch.cat([near, near + 20, torch.tensor([[19.0, 19.0]])])
     names, matrix = confusion(inputs, ["a"] * 30 + ["b"] * 30 + ["rare"])
@@ -73,7 +73,7 @@ def test_too_few_rows() -> None:
         confusion(torch.rand(4, 2), ["a"] * 4)
 
 
-def test_words_are_weighed_as_by_scikit_learn() -> None:
+def test_words_have_the_weights_of_scikit_learn() -> None:
     tokens = torch.tensor([[0, 1, 1, -1], [2, 0, -1, -1], [-1] * 4], dtype=torch.int32)
     texts = ["w1 w2 w2", "w3 w1", ""]
     reference = TfidfVectorizer(sublinear_tf=True, vocabulary=["w1", "w2", "w3"]).fit_transform(texts).toarray()
@@ -83,7 +83,7 @@ def test_words_are_weighed_as_by_scikit_learn() -> None:
     assert features(tokens).shape == (3, 3)
 
 
-def test_texts_are_told_apart_by_their_words() -> None:
+def test_texts_are_distinguished_by_their_words() -> None:
     generator = np.random.default_rng(0)
     texts = [" ".join(generator.choice(words, 8)) for words in (["ball", "goal", "is"], ["leaf", "root", "is"]) * 20]
     rows = datasets.Dataset.from_dict({"text": texts, "label": ["sport", "plant"] * 20})
