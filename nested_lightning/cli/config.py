@@ -1,6 +1,7 @@
 """Find, check and search the YAML files given with ``--config``."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from nested_lightning.errors import ConfigurationError
 from nested_lightning.taxonomy.yaml import compose
 from nested_lightning.utils.resources import resource
 
+_MODULE = re.compile(r"(?<![\w./\\{-])([^\W\d]\w*)(?:\.[^\W\d]\w*)+(?![\w/\\])")  # the first part of a dotted name
 _GROUPS = ("model", "data", "trainer", "cascade", "rejection", "temperature", "checkpoint")
 
 
@@ -33,6 +35,14 @@ class Configs(NamedTuple):
         """Return every value in the arguments and the files."""
         given = {word for argument in self.args for word in (argument, argument.partition("=")[2])}
         return given.union(*(file.words for file in self.files))
+
+    def names_own_module(self) -> bool:
+        """Return whether an option names something in a Python file or package of the working folder."""
+        words = self.words()
+        words |= {text for word in words if word.endswith((".yaml", ".yml", ".json")) and (text := _text(word))}
+        words = {word for word in words if not word.startswith("-") and not os.path.isfile(word)}
+        modules = {name for word in words for name in _MODULE.findall(word)}
+        return any(os.path.isdir(name) or os.path.isfile(f"{name}.py") for name in modules)
 
     def locate(self, key: str) -> str:
         """Return ``"FILE, line N: "`` for a dotted key, of the last file that has it.
@@ -67,6 +77,13 @@ def open_configs(args: Sequence[str]) -> Configs:
         files.append(_read(path))
         found[i if is_joined else i + 1] = f"{name}={path}" if is_joined else path
     return Configs(found, files)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError):  # not a file, or not a text
+        return ""
 
 
 def _read(path: str) -> ConfigFile:

@@ -68,6 +68,9 @@ class NestedCLI(LightningCLI):
             sys.exit(2)
         self.resume_command = resume_command(args)
         configs = open_configs(args)
+        # Last, so that a file there cannot take the place of a library's module, and only where it is asked for.
+        if os.getcwd() not in sys.path and "" not in sys.path and configs.names_own_module():
+            sys.path.append(os.getcwd())
         try:
             self.config = parser.parse_args(with_checkpoint_options(configs))
         except (ArgumentError, OmegaConfBaseException, yaml.YAMLError) as error:

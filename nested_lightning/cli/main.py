@@ -1,6 +1,5 @@
 """The command ``lightning``: run a subcommand, and map exceptions to a user message and an exit code."""
 
-import os
 import re
 import signal
 import sys
@@ -45,8 +44,6 @@ def main(
     if args is None:
         _warn_of_other_command()
     arguments = list(sys.argv[1:] if args is None else args)
-    if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.insert(0, os.getcwd())  # finds the user's classes beside the recipe, like python -m
     try:
         with quietly():
             name = "".join(arguments[:1])

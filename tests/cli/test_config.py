@@ -84,3 +84,22 @@ def test_not_a_text(mine: Path, content: bytes) -> None:
     (mine / "bad.yaml").write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"bad\.yaml cannot be read as a text in UTF-8"):
         open_configs(["fit", "--config", "bad.yaml"])
+
+
+@pytest.mark.parametrize(("args", "names"), [
+    (["--config=mine.yaml"], True),  # a.B
+    (["--model.backbone", "own.Encoder"], True),
+    (["--model.backbone=package.models.Encoder"], True),
+    (["--model", '{"backbone": {"class_path": "own.Encoder"}}'], True),
+    (["--data.augmentation", "augmentation.yaml"], True),
+    (["--model.backbone", "torch.nn.Identity"], False),
+    (["--data.source", "package/rows.csv"], False),
+    (["--data.source=package.csv", "--package.name", "3"], False),  # a file, an option
+    (["--data.source", "${package.name}"], False),
+])  # fmt: skip
+def test_a_module_of_the_working_folder_is_named(mine: Path, args: list[str], names: bool) -> None:
+    for name in ("a.py", "own.py", "package.csv"):
+        (mine / name).touch()
+    (mine / "package").mkdir()
+    (mine / "augmentation.yaml").write_text("class_path: own.Augmentation\n")
+    assert open_configs(["fit", *args]).names_own_module() == names

@@ -369,3 +369,18 @@ def test_commands_without_a_trainer_import_neither_torch_nor_lightning(args: lis
     )
     done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "heavy:", done.stderr
+
+
+def test_files_of_the_working_folder_replace_no_library(tmp_path: Path) -> None:
+    for name in ("datasets", "yaml", "wandb", "rich"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run')")
+    (tmp_path / "own.py").write_text("from torch.nn import Flatten as Encoder")
+    (tmp_path / "rows.csv").write_text("kind,species\nbird,owl\n")
+    (tmp_path / "report").mkdir()
+    check = ["taxonomy", "check", "rows.csv", "--label_columns", "kind", "species"]
+    own = ["fit", *digits(tmp_path), "--model.backbone=own.Encoder", "--print_config"]
+    for args in (check, own):
+        command = [sys.executable, "-m", "nested_lightning", *args]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "class_path: own.Encoder" in done.stdout
