@@ -33,6 +33,7 @@ COVERED = {
     "discovery/test_rows.py": "confusion",
     "figures/test_figures.py": "confidence depth distortion samples style timeline",
     "models/test_ngram.py": "text_cache",
+    "taxonomy/test_yaml.py": "/utils/yaml",
     "test_module.py": "/prediction /utils/hparams",
     "utils/test_random.py": "reseed",
 }

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.taxonomy.yaml import compose
+from nested_lightning.utils.yaml import compose
 from nested_lightning.utils.resources import resource
 
 _MODULE = re.compile(r"(?<![\w./\\{-])([^\W\d]\w*)(?:\.[^\W\d]\w*)+(?![\w/\\])")  # the first part of a dotted name

@@ -9,7 +9,7 @@ import yaml
 from nested_lightning.cli.config import open_configs
 from nested_lightning.errors import ConfigurationError, TaxonomyError
 from nested_lightning.taxonomy import Taxonomy
-from nested_lightning.taxonomy.yaml import compose
+from nested_lightning.utils.yaml import compose
 
 
 def read(folder: File, text: str, name: str = "mine.yaml") -> Taxonomy:
