@@ -7,7 +7,8 @@ from nested_lightning.errors import NestedLightningError
 
 if TYPE_CHECKING:
     from nested_lightning.data import HierarchicalDataModule
-    from nested_lightning.module import NestedLightningModule, Prediction
+    from nested_lightning.metrics.predictions import Prediction
+    from nested_lightning.module import NestedLightningModule
     from nested_lightning.taxonomy import Taxonomy
 
 __all__ = [
@@ -22,7 +23,7 @@ __all__ = [
 _LAZY = {
     "HierarchicalDataModule": "nested_lightning.data",
     "NestedLightningModule": "nested_lightning.module",
-    "Prediction": "nested_lightning.module",
+    "Prediction": "nested_lightning.metrics.predictions",
     "Taxonomy": "nested_lightning.taxonomy",
 }
 

@@ -1,6 +1,6 @@
-"""The exceptions a user's mistake can raise: one message each, naming the place and the remedy.
+"""The exceptions that a user's mistake can raise, with one message that names the place and the remedy.
 
-The command line prints the message alone and exits with code 2; in Python they are ordinary exceptions.
+The command line prints only the message and exits with code 2; in Python they are ordinary exceptions.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 
 class NestedLightningError(Exception):
-    """Base class of every exception that this package raises on purpose."""
+    """Base class of the exceptions of this package."""
 
 
 class ConfigurationError(NestedLightningError, ValueError):
@@ -24,11 +24,11 @@ class DataError(NestedLightningError, ValueError):
 
 
 class BudgetError(DataError):
-    """The budgets do not fit the levels or the rows there are."""
+    """The budgets do not fit the levels or the samples."""
 
 
 class CheckpointError(NestedLightningError, ValueError):
-    """A checkpoint cannot be read, or belongs to something else."""
+    """A checkpoint cannot be read, or belongs to another model, taxonomy or run."""
 
 
 class WriteError(NestedLightningError, RuntimeError):
@@ -36,7 +36,7 @@ class WriteError(NestedLightningError, RuntimeError):
 
 
 class CalibrationError(NestedLightningError, RuntimeError):
-    """Calibration cannot be run, or has not been run."""
+    """Calibration is impossible, or has not been run."""
 
 
 class NonFiniteError(NestedLightningError, FloatingPointError):
@@ -44,11 +44,11 @@ class NonFiniteError(NestedLightningError, FloatingPointError):
 
 
 def mistake_behind(error: BaseException | None, *others: type[BaseException]) -> BaseException | None:
-    """Return the user's mistake behind an exception: jsonargparse wraps what fails in building a class.
+    """Return the user's mistake that caused an exception, or None; jsonargparse wraps errors of the classes it builds.
 
     Args:
-        error: what was raised.
-        others: exceptions of libraries that are a user's mistakes, too.
+        error: the exception, or None.
+        others: exceptions of libraries that also count as a user's mistake.
     """
     while error is not None and not isinstance(error, (NestedLightningError, *others)):
         error = error.__cause__

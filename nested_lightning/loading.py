@@ -1,4 +1,4 @@
-"""A finished run in Python: the model and its data from a checkpoint, as the command line would build them."""
+"""Load a run of the command line in Python: its model and data from a checkpoint."""
 
 from collections.abc import Collection
 from os import PathLike
@@ -20,30 +20,30 @@ def load_run(
     trusted: Collection[str] = (),
     **data: Any,
 ) -> tuple[NestedLightningModule, HierarchicalDataModule]:
-    """Return the model of a checkpoint that the command line has written, ready to answer, and its data.
+    """Return the model of a checkpoint that the command line has written, ready to predict, and its data.
 
     Args:
         path: such as ``RUN/checkpoints/final.ckpt``.
-        model_class: the subclass that the run was started with.
-        data_class: as ``model_class``.
-        trusted: import paths of classes of your own that the run's options name, such as ``"my_project.Encoder"``;
-            others than those of nested_lightning, torch and torchvision are not imported unless they are here.
-        **data: options of the data that differ from the run's, such as ``source``.
+        model_class: the subclass that the run used.
+        data_class: the subclass that the run used.
+        trusted: import paths of your classes in the run's options, such as ``"my_project.Encoder"``. Apart from these,
+            only classes of nested_lightning, torch and torchvision are imported.
+        **data: data options that differ from the run's, such as ``source``.
 
     Returns:
-        The module in evaluation mode on the CPU, and the data module; the data are read at their first use.
+        The module in evaluation mode on the CPU, and the data module, which reads its data on first use.
 
     Raises:
-        CheckpointError: no checkpoint, a damaged one, one that was not written by the command line, or one that names
-            classes that are not trusted.
-        ConfigurationError: ``data`` has an option that there is not.
+        CheckpointError: the checkpoint is missing, damaged, not written by the command line, or names classes that
+            are not trusted.
+        ConfigurationError: ``data`` has an unknown option.
     """
     checkpoint = AtomicCheckpointIO().load_checkpoint(path, map_location="cpu")
     config = checkpoint.get("config")
     if not (isinstance(config, dict) and all(isinstance(config.get(key), dict) for key in ("model", "data"))):
         raise CheckpointError(
-            f"{path} does not hold the options of its model and data, as it was not written by the command line: build "
-            "both in Python and load its weights into the model (load_state_dict)"
+            f"{path} does not contain the options of its model and data, as it was not written by the command line: "
+            "build both in Python and load its weights into the model (load_state_dict)"
         )
     options = {key: config[key] for key in ("model", "data")}
     options["data"]["taxonomy"] = options["model"]["taxonomy"] = checkpoint.get("taxonomy")
@@ -57,7 +57,7 @@ def load_run(
     except NestedLightningError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path} was changed after it was written: its parts do not fit ({error})") from error
+        raise CheckpointError(f"{path} was changed after it was written: its parts do not match ({error})") from error
     return built.model.eval(), built.data
 
 
@@ -71,7 +71,9 @@ def _build(
     try:
         parsed = parser.parse_object(options)
     except ArgumentError as error:
-        raise ConfigurationError(f"the options of the run, with those given, cannot be used: {error}") from error
+        raise ConfigurationError(
+            f"the options of the run, combined with those given, cannot be used: {error}"
+        ) from error
     try:
         built: Namespace = parser.instantiate_classes(parsed)
     except Exception as error:

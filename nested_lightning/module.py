@@ -1,4 +1,4 @@
-"""The Lightning module: a nested network with its loss, metrics, optimizer and answers."""
+"""The Lightning module: a nested network with its loss, metrics, optimizer and predictions."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,15 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
+from nested_lightning.checkpoints.io import refuse_other_weights
+from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.functional.calibration import log_probabilities
 from nested_lightning.functional.combination import CombinationRule, get_combination
 from nested_lightning.functional.losses import Criterion, inverse_frequency_weights, nested_loss
 from nested_lightning.functional.path import consistent_path
 from nested_lightning.metrics import NestedMetrics
-from nested_lightning.metrics.running_mean import RunningMean
+from nested_lightning.metrics.epoch_loss import EpochLoss, finite_samples, non_finite
+from nested_lightning.metrics.evaluation import Evaluation
+from nested_lightning.metrics.predictions import Prediction
 from nested_lightning.models import DenseBottleneck, NestedNetwork
-from nested_lightning.prediction import Prediction as Prediction
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.utils.hparams import keep_plain, not_plain
@@ -39,21 +41,25 @@ class NestedLightningModule(L.LightningModule):
         bottleneck: builds a level's bottleneck from (previous channels, skip channels, channels).
         bottleneck_channels: width of the bottlenecks, one number or one per level.
         skip_connections: whether finer bottlenecks see the backbone besides the coarser bottleneck.
-        feature_channels: channels of the backbone's features where it has no ``out_channels`` to tell them.
+        feature_channels: channels of the backbone's features, needed where it has no attribute ``out_channels``.
         optimizer: builds the optimizer of a stage from the parameters that train in it.
-        combination: how the levels' probabilities become one answer: a name of
+        combination: how the levels' probabilities become one prediction: a name of
             ``nested_lightning.functional.combination.COMBINATIONS`` or a function. ``nested`` is Eq. 2.
-        loss_weights: the alphas of Sec. 4.3, one per level. None: inversely proportional to the training rows
-            known at each level where the data module counts them, else 1.
+        loss_weights: the alphas of Sec. 4.3, one per level. None: inversely proportional to the number of training
+            samples known at each level if the data module counts them, else 1.
         label_smoothing: the part of a label that is spread evenly over the level's classes, against overconfidence
             where labels are few.
         criterion: a loss to use instead of :func:`~nested_lightning.functional.nested_loss`, such as
-            ``nested_lightning.functional.marginal_loss``; it then decides alone, without weights and smoothing.
-        threshold: an answer ends before the first level whose confidence is below it.
+            ``nested_lightning.functional.marginal_loss``. Weights and smoothing do not apply to it.
+        threshold: a predicted path ends before the first level whose confidence is below it.
+
+    Attributes:
+        stage: what is being trained; :class:`~nested_lightning.callbacks.CascadeTraining` sets it.
+        evaluation: metrics and predictions at the end of training, before and after calibration; None until then.
 
     Raises:
         ConfigurationError: arguments that do not fit the taxonomy.
-        CheckpointError: on loading a checkpoint of another taxonomy.
+        CheckpointError: on loading a checkpoint of another taxonomy or network.
 
     Example:
         >>> taxonomy = Taxonomy(["kind", "species"], [("bird", "eagle"), ("bird", "owl"), ("fish", "cod")])
@@ -115,21 +121,25 @@ class NestedLightningModule(L.LightningModule):
         self._count_weights = loss_weights is None
         self.register_buffer("loss_weights", torch.tensor(loss_weights or [1.0] * n_levels))
         self.register_buffer("temperatures", torch.ones(n_levels))
-        self.train_loss, self.val_loss = RunningMean(), RunningMean()
+        self.train_loss, self.val_loss = EpochLoss(), EpochLoss()
         self.val_metrics = NestedMetrics(self.taxonomy, threshold=threshold)
         self.test_metrics = nn.ModuleList()
         self.stage = Stage(level=n_levels - 1, finished=True)
+        self.evaluation: Evaluation | None = None
 
     def setup(self, stage: str) -> None:
         """Take the loss weights from the data module's counts, unless they were given."""
-        if stage != "fit" or not self._count_weights:
+        if stage != "fit":
+            return
+        self.evaluation = None  # on resuming, a checkpoint restores it after this
+        if not self._count_weights:
             return
         counts = getattr(getattr(self.trainer, "datamodule", None), "level_counts", None)
         if counts is not None:
             self.loss_weights.copy_(torch.tensor(inverse_frequency_weights(counts)))
 
     def on_fit_start(self) -> None:
-        """Let a backbone that learns from inputs alone do so (its ``fit_inputs``), unless a checkpoint had it done."""
+        """Call ``fit_inputs`` of a backbone that learns from inputs alone, unless a checkpoint has restored it."""
         backbone: Any = self.network.backbone
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         if hasattr(backbone, "fit_inputs") and not backbone.is_fitted and hasattr(datamodule, "labelled_dataloader"):
@@ -140,7 +150,7 @@ class NestedLightningModule(L.LightningModule):
         return self.network(x, up_to=up_to)  # type: ignore[no-any-return]
 
     def loss(self, logits: Sequence[Tensor], target: Tensor) -> Tensor:
-        """Return the loss of the levels given (Sec. 4.3; rows of unknown label are masked as in Sec. 5)."""
+        """Return the loss of the levels given (Sec. 4.3; samples of unknown label are masked as in Sec. 5)."""
         if self.criterion is not None:
             return self.criterion(logits, target, self.taxonomy)
         return nested_loss(logits, target, self.loss_weights, self.label_smoothing)
@@ -149,11 +159,16 @@ class NestedLightningModule(L.LightningModule):
         """Return each level's calibrated log-probabilities over its real classes, before combination."""
         return [log_probabilities(z, t) for z, t in zip(logits, self.temperatures, strict=False)]
 
+    def combined_log_probabilities(self, logits: Sequence[Tensor]) -> list[Tensor]:
+        """Return each level's log-probabilities after calibration and combination; predictions use these."""
+        return self.combination(self.own_log_probabilities(logits), self.taxonomy)
+
     @torch.no_grad()
     def predict(self, x: Tensor) -> Prediction:
-        """Answer a batch of inputs at every level: calibrated, combined, and cut at ``threshold``.
+        """Predict every level for a batch of inputs: calibrated, combined, and cut at ``threshold``.
 
-        A row's answer depends on that row alone: the network runs in evaluation mode, whatever mode it is in.
+        The prediction for a sample depends on that sample alone: the network runs in evaluation mode, whatever mode
+        it is in.
         """
         with _evaluation_mode(self):
             own = self.own_log_probabilities(self(x))
@@ -163,25 +178,32 @@ class NestedLightningModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.train_loss.reset()
+        self.evaluation = None  # a resumed run that trains on makes it outdated
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         x, target = batch
         loss = self.loss(self(x, up_to=self.stage.level), target)
-        self._refuse_non_finite(loss, x, batch_idx)
-        self.train_loss.update(loss, len(x))
+        self.train_loss.update(loss, x, batch_idx)
         self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.train_loss.refuse_non_finite(self._place("training"))
+
+    def on_validation_epoch_start(self) -> None:
+        self.train_loss.refuse_non_finite(self._place("training"))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         x, target = batch
         logits = self(x, up_to=self.stage.level)
         loss = self.loss(logits, target)
-        self._refuse_non_finite(loss, x, batch_idx)
-        self.val_loss.update(loss, len(x))
+        self.val_loss.update(loss, x, batch_idx)
         self.log("val/loss", self.val_loss, on_epoch=True)
-        self.val_metrics.update(self.combination(self.own_log_probabilities(logits), self.taxonomy), target)
+        # NaN, which the metrics cannot rank, is refused when the epoch ends.
+        self.val_metrics.update(self.combined_log_probabilities([z.nan_to_num() for z in logits]), target)
 
     def on_validation_epoch_end(self) -> None:
+        self.val_loss.refuse_non_finite(self._place("validation"))
         self._log_metrics("val", self.val_metrics)
 
     def on_test_start(self) -> None:
@@ -190,12 +212,11 @@ class NestedLightningModule(L.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, target = batch
-        own = self.own_log_probabilities(self(x))
         metrics: Any = self.test_metrics[dataloader_idx]
-        metrics.update(self.combination(own, self.taxonomy), target)
+        metrics.update(self.combined_log_probabilities(self(x)), target)
 
     def on_test_epoch_end(self) -> None:
-        """Log the figures of the first loader under ``test/``, of others under ``test/NAME/``."""
+        """Log the metrics of the first loader under ``test/``, of the others under ``test/NAME/``."""
         loaders: Any = self.trainer.test_dataloaders
         metrics: Any
         for i, metrics in enumerate(self.test_metrics):
@@ -204,7 +225,9 @@ class NestedLightningModule(L.LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        self._refuse_non_finite(None, x, batch_idx)
+        finite = finite_samples(x)
+        if not bool(finite.all()):
+            raise non_finite(f"{self._place('prediction')} batch {batch_idx}", finite)
         return self.predict(x)
 
     def configure_optimizers(self) -> Optimizer:
@@ -217,7 +240,10 @@ class NestedLightningModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["taxonomy"] = self.taxonomy.to_dict()
-        checkpoint["train_loss"] = self.train_loss.of_all_processes()
+        # Nothing is written yet: weights that are not finite never replace the previous checkpoint.
+        checkpoint["train_loss"] = self.train_loss.refuse_non_finite(self._place("training"))
+        if self.evaluation is not None:
+            checkpoint["evaluation"] = self.evaluation.state_dict()
         keep_plain(checkpoint, self.CHECKPOINT_HYPER_PARAMS_KEY, L.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -225,38 +251,26 @@ class NestedLightningModule(L.LightningModule):
         if saved is not None and (other := Taxonomy.from_dict(saved)) != self.taxonomy:
             raise CheckpointError(
                 f"the checkpoint was trained for another taxonomy: {other!r}, while the data has "
-                f"{self.taxonomy!r}. Use the taxonomy of the checkpoint, or train anew without --ckpt_path"
+                f"{self.taxonomy!r}. Use the taxonomy of the checkpoint, or train a new model without ckpt_path"
             )
+        if (evaluation := checkpoint.get("evaluation")) is not None:
+            self.evaluation = Evaluation(**evaluation)
         if self._trainer is not None:
-            # Lightning does so after loading, which would round weights of double precision.
+            # Lightning does so only after loading, which would round weights of double precision.
             self._trainer.precision_plugin.convert_module(self)
             if (states := checkpoint.get("train_loss")) is not None:
-                self.train_loss.go_on_from(states, self._trainer.global_rank, self._trainer.world_size)
+                self.train_loss.resume(states, self._trainer.global_rank, self._trainer.world_size)
         if self.strict_loading:
-            _refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
+            refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
 
     def _log_metrics(self, split: str, metrics: NestedMetrics) -> None:
         values = metrics.compute()
         self.log_dict({f"{split}/{key}": value.float() for key, value in values.items()})
         metrics.reset()
 
-    def _refuse_non_finite(self, loss: Tensor | None, x: Tensor, batch_idx: int) -> None:
-        if bool(torch.isfinite(loss if loss is not None else x).all()):
-            return
-        what = "input" if not bool(torch.isfinite(x).all()) else "loss"
-        rows = (~torch.isfinite(x.reshape(len(x), -1)).all(1)).nonzero().flatten().tolist()
-        remedy = (
-            f"rows {rows[:5]} of the batch hold NaN or infinite values: mend or drop them"
-            if what == "input"
-            else "lower the learning rate, or set trainer.gradient_clip_val"
-        )
-        trainer = self.trainer
-        kind = "training" if trainer.training else trainer.state.stage.value if trainer.state.stage else "data"
-        raise NonFiniteError(
-            f"the {what} is not finite in stage {self.stage.level + 1} "
-            f"({self.taxonomy.levels[self.stage.level]}), epoch {self.stage.epoch + 1}, {kind} batch {batch_idx}: "
-            f"{remedy}"
-        )
+    def _place(self, kind: str) -> str:
+        level = self.stage.level
+        return f"stage {level + 1} ({self.taxonomy.levels[level]}), epoch {self.stage.epoch + 1}, {kind}"
 
 
 @contextmanager
@@ -270,24 +284,11 @@ def _evaluation_mode(module: nn.Module) -> Iterator[None]:
             part.training = True
 
 
-def _refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
-    shapes = [{name: list(tensor.shape) for name, tensor in state.items()} for state in (saved, own)]
-    wrong = [name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)]
-    if wrong:
-        there, here = (state.get(wrong[0], "not there") for state in shapes)
-        more = f", and {len(wrong) - 1} more differ" if len(wrong) > 1 else ""
-        raise CheckpointError(
-            f"the checkpoint is of another model: {wrong[0]!r} is {there} in the checkpoint and {here} in the model"
-            f"{more}. Give the model the options that it was trained with; on the command line they come from the "
-            "checkpoint where no --config gives others"
-        )
-
-
 def as_nested(module: L.LightningModule) -> NestedLightningModule:
-    """Return ``module`` as what this package's callbacks work on.
+    """Return ``module``, typed as the module that this package's callbacks need.
 
     Raises:
-        ConfigurationError: it is another kind of LightningModule.
+        ConfigurationError: it is another kind of module.
     """
     if isinstance(module, NestedLightningModule):
         return module

@@ -1,4 +1,4 @@
-"""A finished run of the command line, back in Python."""
+"""Load a finished run of the command line in Python."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def finished(trained: Path) -> Path:
     return trained / "checkpoints" / "final.ckpt"
 
 
-def test_answers_as_the_weights_and_temperatures_of_the_checkpoint(finished) -> None:
+def test_predicts_with_the_weights_and_temperatures_of_the_checkpoint(finished) -> None:
     module, data = load_run(finished)
     saved = torch.load(finished, weights_only=True)
     assert isinstance(module, NestedLightningModule) and isinstance(data, HierarchicalDataModule)
@@ -25,9 +25,9 @@ def test_answers_as_the_weights_and_temperatures_of_the_checkpoint(finished) -> 
     assert data.state_dict() == saved["HierarchicalDataModule"] and data.state_dict()["seed"] == 3
     data.setup("test")
     images, target = next(iter(data.test_dataloader()))
-    right = (module.predict(images).probabilities[0].argmax(1) == target[:, 0]).float().mean()
-    logged = saved["callbacks"]["TemperatureScaling"]["after"]["coarse/accuracy"]
-    assert float(right) == pytest.approx(logged, abs=1e-6)
+    accuracy = (module.predict(images).probabilities[0].argmax(1) == target[:, 0]).float().mean()
+    logged = saved["evaluation"]["after"]["coarse/accuracy"]
+    assert float(accuracy) == pytest.approx(logged, abs=1e-6)
 
 
 def test_data_options_go_before_those_of_the_run(finished) -> None:
@@ -38,7 +38,7 @@ def test_data_options_go_before_those_of_the_run(finished) -> None:
         load_run(finished, no_such_option=1)
 
 
-def test_refuses_what_the_command_line_has_not_written(finished, tmp_path) -> None:
+def test_checkpoints_of_other_programs_are_refused(finished, tmp_path) -> None:
     with pytest.raises(CheckpointError, match=r"there is no checkpoint"):
         load_run(tmp_path / "none.ckpt")
     saved = torch.load(finished, weights_only=True)

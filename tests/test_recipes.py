@@ -145,7 +145,7 @@ def test_runs(recipe: str, overlay: str | None, sources: dict[str, str], tmp_pat
     saved = torch.load(tmp_path / "checkpoints" / "final.ckpt", weights_only=True)
     n_levels = len(besides["data.budgets"])
     assert saved["state_dict"][f"network.heads.{n_levels - 1}.rejection_fitted"]
-    assert len(saved["callbacks"]["TemperatureScaling"]["after"]) >= 3 * n_levels
+    assert len(saved["evaluation"]["after"]) >= 3 * n_levels
     asked: dict[str, Any] = {}
     for name in configs:
         asked |= options(name).get("model", {})

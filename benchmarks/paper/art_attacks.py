@@ -161,8 +161,7 @@ class LevelScores(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the log-probabilities of the level."""
-        own = self.module.own_log_probabilities(self.module(images))
-        scores = self.module.combination(own, self.module.taxonomy)[self.level]
+        scores = self.module.combined_log_probabilities(self.module(images))[self.level]
         if images.requires_grad and not scores.requires_grad:
             raise ConfigurationError(
                 "attacks need a gradient, and model.combination has none: use a model whose combination is not a vote"

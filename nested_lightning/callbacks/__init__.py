@@ -1,4 +1,4 @@
-"""Callbacks: the stages of the cascade, the two steps of calibration, and what a run leaves behind."""
+"""Callbacks for cascaded training, calibration, and the files and logs of a run."""
 
 from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.callbacks.cascade import CascadeTraining

@@ -1,5 +1,6 @@
-"""Cascaded training (Sec. 4.3, C.2): one stage per level, coarse to fine, in one ``fit``."""
+"""Cascaded training (Sec. 4.3, C.2): one stage per level, coarse to fine, in a single ``fit``."""
 
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -13,39 +14,43 @@ from nested_lightning.callbacks.schedule import PlannedStage, plan_stages
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.stage import Stage, StageData
-from nested_lightning.utils.reseed import reseed
+from nested_lightning.utils.random import reseed
 
 
 class CascadeTraining(Callback):
-    """Train level after level: stage i trains everything up to level i, and finer parts are not even run.
+    """Train level after level: stage i trains everything up to level i and does not run finer parts.
 
-    A stage ends when the validation loss has not improved for ``patience`` epochs, or after ``max_epochs``; its
-    best weights are restored, and the next stage starts with a fresh optimizer, its own learning rate and its
-    own rows. ``learning_rate``, ``max_epochs`` and ``plateau_factor`` are one value for all stages or a list with
-    one per stage. A parameter that did not require a gradient before training stays frozen throughout, and a
-    part of the network with frozen parameters only stays in evaluation mode.
+    A stage ends when the validation loss has not improved for ``patience`` epochs, or after ``max_epochs``. Its best
+    weights are restored, and the next stage starts with a fresh optimizer, its own learning rate and its own samples.
+    ``learning_rate``, ``max_epochs`` and ``plateau_factor`` are one value for all stages or a list with one value per
+    stage. A parameter that did not require a gradient before training stays frozen throughout, and a part of the
+    network that has only frozen parameters stays in evaluation mode.
 
-    Epochs are counted per stage. ``Trainer(max_epochs=N)`` caps their sum: training then stops wherever it is,
-    and unless that is the last stage nothing is calibrated.
+    The stage is ``module.stage``. When a stage has ended and its best weights are restored, every callback of the
+    trainer that has a method ``on_stage_end(trainer, module, stage)`` is called with the stage that ended; ``finished``
+    is set for the last one.
+
+    Epochs are counted per stage. ``Trainer(max_epochs=N)`` limits their sum: training then stops wherever it is,
+    and nothing is calibrated unless that is in the last stage.
 
     Args:
-        stages: the levels to stop at, by name or index, coarse to fine, the finest last. None: every level (the
+        stages: the levels to stop at, by name or index, coarse to fine, ending with the finest. None: every level (the
             paper). The finest alone is training in one go; with ``stage_data="all"`` that is the "traditional"
             scheme of Sec. 5.
-        stage_data: ``"exact"``: a stage sees the rows labelled up to its level and no further (D_i, the paper), or
-            where there are none the rows labelled further;
-            ``"all"``: every row, unknown levels masked out of the loss. Data loaders of one's own, without a
-            :class:`~nested_lightning.data.HierarchicalDataModule`, always give what they give.
+        stage_data: ``"exact"``: a stage sees the samples labelled up to its level and no further (D_i, the paper), or
+            if there are none the samples labelled further;
+            ``"all"``: every sample, unknown levels masked out of the loss. Users' own data loaders, without a
+            :class:`~nested_lightning.data.HierarchicalDataModule`, give all their samples in every stage.
         learning_rate: None: 2e-3, halved from stage to stage (C.2); for a single stage 1e-3.
         max_epochs: the most epochs of a stage. None: 100, for the last of several 200.
         patience: epochs without improvement after which a stage ends.
-        min_delta: the least decrease of the validation loss that counts as improvement.
+        min_delta: the least decrease of the validation loss that counts as an improvement.
         plateau_patience: epochs without improvement after which the learning rate is multiplied by
             ``plateau_factor``.
-        plateau_factor: see there.
+        plateau_factor: factor of the learning rate on a plateau.
 
     Raises:
-        ConfigurationError: values that do not fit the levels; no validation data; a strategy that shards weights; on
+        ConfigurationError: values that do not fit the levels; no validation data; a strategy that splits weights; on
             resuming, other stages.
     """
 
@@ -89,7 +94,7 @@ class CascadeTraining(Callback):
 
     @property
     def planned(self) -> PlannedStage:
-        """The stage that is being trained."""
+        """The plan of the current stage."""
         return self.plan[self.index]
 
     def state_dict(self) -> dict[str, Any]:
@@ -121,12 +126,12 @@ class CascadeTraining(Callback):
         self._reset(0)
         loop = trainer.fit_loop
         if not trainer.fast_dev_run and loop.max_epochs != -1:  # type: ignore[attr-defined]
-            # With a finite limit, a run killed after its last epoch would resume as "done" and never calibrate.
+            # With a finite limit, a run killed after its last epoch would resume as done and never calibrate.
             self._cap, loop.max_epochs = loop.max_epochs, -1
         self._enter(module)
 
     def on_load_checkpoint(self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]) -> None:
-        # Before the strategy is set up: DDP then wraps, and the optimizer holds, what trains in the saved stage.
+        # The strategy is set up after this: DDP and the optimizer get the parameters of the saved stage.
         saved = checkpoint["callbacks"].get(self.state_key)
         if saved is None:
             return
@@ -134,7 +139,8 @@ class CascadeTraining(Callback):
             if not saved["finished"]:
                 rank_zero_warn(
                     f"This checkpoint is of an unfinished training, in stage {saved['index'] + 1} of "
-                    f"{len(saved['levels'])}: answers of finer levels mean nothing yet. Finish it with --ckpt_path last"
+                    f"{len(saved['levels'])}: predictions of finer levels mean nothing yet. Resume the training with "
+                    'ckpt_path="last" first'
                 )
             return
         levels = as_nested(pl_module).taxonomy.levels
@@ -151,7 +157,7 @@ class CascadeTraining(Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not has_validation(trainer):
             raise ConfigurationError(
-                "cascaded training ends a stage when the validation loss stagnates, and there is no validation "
+                "cascaded training ends a stage when the validation loss stagnates, but there is no validation "
                 "data: set data.validation, or pass val_dataloaders to Trainer.fit"
             )
         self._prepare(trainer, as_nested(pl_module))
@@ -163,25 +169,25 @@ class CascadeTraining(Callback):
         self._prepare(trainer, as_nested(pl_module))
 
     def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        # Behind the data loader, which draws more or fewer numbers on resuming.
+        # After the data loader, which draws more or fewer random numbers when resuming.
         reseed(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        capped = self._cap is not None and self.epochs_in_all >= self._cap  # told already
+        capped = self._cap is not None and self.epochs_in_all >= self._cap  # already reported
         if not self.finished and not capped and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             rank_zero_warn(
-                f"Training was ended from outside in stage {self.index + 1} of {len(self.plan)}: nothing is "
-                "calibrated, and there is no final.ckpt. To go on, resume with --ckpt_path last"
+                f"Training was stopped in stage {self.index + 1} of {len(self.plan)}: nothing is calibrated, and "
+                'there is no final.ckpt. To continue, resume with ckpt_path="last"'
             )
 
-    # In on_validation_end a checkpoint would pair the next stage with the batch counters of this one.
+    # Not in on_validation_end, where a checkpoint would pair the next stage with the batch counters of this one.
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = as_nested(pl_module)
         groups = trainer.optimizers[0].param_groups
         if "val/loss" not in trainer.callback_metrics:
             raise ConfigurationError(
-                f"cascaded training decides by the metric 'val/loss', which {type(module).__name__} does not log: "
-                "log it in validation_step"
+                f"cascaded training needs the metric 'val/loss', which {type(module).__name__} does not log: log it in "
+                "validation_step"
             )
         loss = float(trainer.callback_metrics["val/loss"])
         values = {"stage": self.index + 1, "epoch": self.epoch + 1, "learning_rate": groups[0]["lr"]}
@@ -200,9 +206,15 @@ class CascadeTraining(Callback):
         self._enter(module)
         last = self.index == len(self.plan) - 1
         stagnated = self.bad_epochs >= self.patience
-        if stagnated or self.epoch >= self.planned.max_epochs or (last and self._capped):
+        stage = replace(module.stage, finished=last)
+        ends = stagnated or self.epoch >= self.planned.max_epochs or (last and self._capped)
+        if ends:
             self._end_stage(trainer, module, last)
         self._stop_at_cap(trainer)
+        if ends:
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if hasattr(callback, "on_stage_end"):
+                    callback.on_stage_end(trainer, module, stage)
 
     @property
     def _capped(self) -> bool:
@@ -214,7 +226,7 @@ class CascadeTraining(Callback):
         trainer.should_stop = True
         rank_zero_warn(
             f"Training stopped after trainer.max_epochs={self._cap} epochs, in stage {self.index + 1} of "
-            f"{len(self.plan)}: finer levels are not trained and nothing is calibrated. To go on, resume with a "
+            f"{len(self.plan)}: finer levels are not trained and nothing is calibrated. To continue, resume with a "
             "larger trainer.max_epochs; to shorten the stages, set cascade.max_epochs instead."
         )
 
@@ -223,29 +235,42 @@ class CascadeTraining(Callback):
             module.load_state_dict(self.best_state, strict=False)
         if last:
             self.finished = trainer.should_stop = True
-            self.best_state = None  # the weights themselves, from now on
+            self.best_state = None  # the module has them
             self._enter(module)
             return
         self._reset(self.index + 1)
         self._enter(module)
         strategy: Any = trainer.strategy
         if hasattr(strategy, "configure_ddp"):
-            # The reducer knows only the parameters that required a gradient when the module was wrapped.
+            # DDP synchronises only the parameters that required a gradient when it wrapped the module.
             strategy.model = module
             strategy.configure_ddp()
         strategy.setup_optimizers(trainer)
         trainer.reload_dataloaders_every_n_epochs = 1  # type: ignore[attr-defined]
 
     def _enter(self, module: NestedLightningModule) -> None:
-        """Tell the module its stage and let only the parts up to its level train."""
-        level, _, learning_rate, _ = self.planned
-        module.stage = Stage(level, self.epoch, self.stage_data, learning_rate, self.finished)
+        """Set the module's stage, and let only the parts up to its level train."""
+        level, max_epochs, learning_rate, _ = self.planned
+        module.stage = Stage(
+            level,
+            self.epoch,
+            self.stage_data,
+            learning_rate,
+            self.finished,
+            self.index + 1,
+            len(self.plan),
+            max_epochs,
+            epochs_left=sum(stage.max_epochs for stage in self.plan[self.index :]) - self.epoch,
+            best_loss=self.best,
+            patience=self.patience,
+            patience_left=self.patience - self.bad_epochs,
+        )
         frozen = {id(p) for i in range(level + 1, module.taxonomy.n_levels) for p in _parameters(module, i)}
         for name, parameter in module.named_parameters():
             parameter.requires_grad_(name in self._trainable and id(parameter) not in frozen)
 
     def _prepare(self, trainer: L.Trainer, module: NestedLightningModule) -> None:
-        """Keep frozen parts in eval mode and draw this epoch's random numbers from its place."""
+        """Set frozen parts to evaluation mode, and seed the random numbers of this epoch."""
         module.network.train()
         for part in module.network.modules():
             parameters = list(part.parameters())
@@ -254,17 +279,12 @@ class CascadeTraining(Callback):
         reseed(trainer)
 
 
-def cascade_of(trainer: L.Trainer) -> CascadeTraining | None:
-    """Return the trainer's cascade, None if it has none."""
-    return next((c for c in trainer.callbacks if isinstance(c, CascadeTraining)), None)  # type: ignore[attr-defined]
-
-
 def _parameters(module: NestedLightningModule, level: int) -> list[Tensor]:
     return [parameter for part in module.network.parts(level) for parameter in part.parameters()]
 
 
 def _changing(module: NestedLightningModule) -> set[str]:
-    """Return what a stage changes: parameters that train, and buffers, but for what ``fit_inputs`` has learned."""
+    """Return the names of what a stage changes: trained parameters, and buffers except those of ``fit_inputs``."""
     fixed = {f"network.backbone.{name}" for name in getattr(module.network.backbone, "fitted_buffers", ())}
     buffers = {name for name, _ in module.named_buffers()}
     return buffers - fixed | {name for name, parameter in module.named_parameters() if parameter.requires_grad}

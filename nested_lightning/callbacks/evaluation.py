@@ -1,8 +1,8 @@
-"""The network run once over a data loader, for everything that happens after training."""
+"""Run the network over whole data sets, and evaluate the model when training ends."""
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import lightning as L
 import torch
@@ -13,45 +13,49 @@ from torch.utils.data import DistributedSampler, IterableDataset, SequentialSamp
 
 from nested_lightning.errors import DataError
 from nested_lightning.metrics import NestedMetrics
-from nested_lightning.metrics.predictions import Answers
+from nested_lightning.metrics.evaluation import Evaluation, Measured, Outputs
+from nested_lightning.metrics.predictions import EvaluatedPredictions
 from nested_lightning.module import NestedLightningModule
 
 T = TypeVar("T")
 
 
-class Outputs(NamedTuple):
-    """Of N rows: per level the embeddings ``FloatTensor[N, d_i]``, and the targets ``LongTensor[N, n_levels]``.
+def evaluate(trainer: L.Trainer, module: NestedLightningModule) -> Evaluation | None:
+    """Return the module's evaluation at the end of training, None without samples to measure on.
 
-    ``dataset[rows[i]]`` is the i-th row; ``rows`` is None where the loader does not tell which rows it gives.
+    The first call measures: on the test part of the data module where it has one, else on the validation data. Every
+    process has to call it.
     """
-
-    embeddings: list[Tensor]
-    target: Tensor
-    dataset: Any
-    rows: Tensor | None
-
-    def logits(self, module: NestedLightningModule) -> list[Tensor]:
-        """Return per level the logits ``FloatTensor[N, sizes[i] + 1]`` of the heads as they are now."""
-        heads = module.network.heads
-        return [head.classify(f) for head, f in zip(heads, self.embeddings, strict=False)]
+    if module.evaluation is None:
+        test = run_test(trainer, module)
+        if test is None and not has_validation(trainer):
+            return None
+        split = "val" if test is None else "test"
+        module.evaluation = Evaluation(split, outputs={} if test is None else {split: test})
+        module.evaluation.update(measure(module, outputs_of(trainer, module, split)))
+    return module.evaluation
 
 
-class Measured(NamedTuple):
-    """The metrics of a model on N rows, its answers to each of them, and where the rows are, as in ``Outputs``."""
+def outputs_of(trainer: L.Trainer, module: NestedLightningModule, split: str) -> Outputs:
+    """Return the network's outputs for the validation (``"val"``) or test samples; run once, and kept.
 
-    metrics: NestedMetrics
-    answers: Answers
-    dataset: Any
-    rows: Tensor | None
+    The module has an evaluation, and for ``"test"`` its samples were measured on.
+    """
+    assert module.evaluation is not None
+    kept = module.evaluation.outputs
+    if split not in kept:  # also where a process before this one has begun to calibrate
+        test = run_test(trainer, module) if split == "test" else None
+        kept[split] = test or run_network(trainer, module, trainer.val_dataloaders)
+    return kept[split]
 
 
 def has_validation(trainer: L.Trainer) -> bool:
-    """Return whether there is a batch to validate on; known from ``on_train_start`` on."""
+    """Return whether there is any validation batch; known from ``on_train_start`` on."""
     return trainer.enable_validation and sum(trainer.num_val_batches) > 0
 
 
 def tracked(trainer: L.Trainer, steps: Iterable[T], description: str, total: float | None = None) -> Iterable[T]:
-    """Return ``steps``, shown on the trainer's progress bar if it is a ``StageProgress``; ``total`` is their number."""
+    """Return ``steps``, of which there are ``total``; a ``StageProgress`` shows their progress."""
     show = getattr(trainer.progress_bar_callback, "tracked", None)
     if show is None:
         return steps
@@ -60,17 +64,21 @@ def tracked(trainer: L.Trainer, steps: Iterable[T], description: str, total: flo
 
 @torch.no_grad()
 def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, up_to: int | None = None) -> Outputs:
-    """Embed every row of ``loader`` in evaluation mode; with several processes each gets all rows, in their order.
+    """Embed every sample of ``loader`` in evaluation mode; each of several processes gets all samples, in order.
 
-    ``up_to`` is the index of the last level that is run; None: all.
+    Args:
+        trainer: knows devices, precision and processes.
+        module: its network is run.
+        loader: gives batches of inputs and targets; of a list the first loader is taken.
+        up_to: index of the last level to run; None: all.
     """
     module.eval()
     if isinstance(loader, (list, tuple)):
-        loader = loader[0]  # of several test loaders the first has the rows as they are
+        loader = loader[0]  # of several test loaders the first has the undistorted samples
     parts = []
     precision = trainer.precision_plugin
-    dtype = module.network.heads[0].linear.weight.dtype  # what autocast made smaller is classified outside of it
-    for batch in tracked(trainer, loader, "rows through the network"):
+    dtype = module.network.heads[0].linear.weight.dtype  # heads run outside autocast
+    for batch in tracked(trainer, loader, "samples through the network"):
         x, target = trainer.strategy.batch_to_device(precision.convert_input(batch))
         with precision.forward_context():
             embeddings = module.network.embed(x, up_to)
@@ -79,7 +87,7 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, 
     rows = _row_numbers(loader, len(columns[-1]))
     samplers = (getattr(loader, "sampler", None), getattr(getattr(loader, "batch_sampler", None), "sampler", None))
     split = any(isinstance(sampler, DistributedSampler) and sampler.num_replicas > 1 for sampler in samplers)
-    stream = isinstance(getattr(loader, "dataset", None), IterableDataset)  # of which each process reads its own part
+    stream = isinstance(getattr(loader, "dataset", None), IterableDataset)  # each process reads its own part
     if split or (stream and trainer.world_size > 1):
         gathered: list[Any] = [None] * trainer.world_size
         torch.distributed.all_gather_object(gathered, [column.cpu() for column in (*columns, rows)])
@@ -92,7 +100,7 @@ def run_network(trainer: L.Trainer, module: NestedLightningModule, loader: Any, 
 
 
 def _row_numbers(loader: Any, n: int) -> Tensor:
-    """Return the numbers of the rows that ``loader`` has given on this process, -1 where it does not tell them."""
+    """Return the row numbers of the samples that ``loader`` has given to this process, -1 if they are unknown."""
     sampler: Any = getattr(loader, "sampler", None)
     in_order = isinstance(sampler, SequentialSampler) or (
         isinstance(sampler, DistributedSampler) and not sampler.shuffle
@@ -105,7 +113,7 @@ def _row_numbers(loader: Any, n: int) -> Tensor:
 
 
 def _in_order(parts: Sequence[Tensor], n: int) -> Tensor:
-    """Return the rows of all processes, of which each has had every so-manieth, without those that fill up the last."""
+    """Interleave the processes' outputs into the order of the data set and drop the sampler's padding."""
     rows = parts[0].new_empty(sum(map(len, parts)), *parts[0].shape[1:])
     for rank, part in enumerate(parts):
         rows[rank :: len(parts)] = part
@@ -113,30 +121,30 @@ def _in_order(parts: Sequence[Tensor], n: int) -> Tensor:
 
 
 def run_test(trainer: L.Trainer, module: NestedLightningModule) -> Outputs | None:
-    """Return the outputs on the test part of the data module, None where it has no labelled row."""
+    """Return the outputs for the test part of the data module, None if it has no labelled sample."""
     datamodule = trainer.datamodule  # type: ignore[attr-defined]
     if not getattr(datamodule, "has_test", False):
         return None
     try:
         datamodule.setup("test")
     except DataError as error:
-        rank_zero_warn(f"The test rows cannot be measured on, the validation rows are taken instead: {error}")
+        rank_zero_warn(f"The test samples cannot be used, the validation samples are measured instead: {error}")
         return None
     outputs = run_network(trainer, module, datamodule.test_dataloader())
     return outputs if (outputs.target >= 0).any() else None
 
 
+def classify(module: NestedLightningModule, outputs: Outputs) -> list[Tensor]:
+    """Return per level the logits ``FloatTensor[N, sizes[i] + 1]`` of the heads as they are now."""
+    return [head.classify(f) for head, f in zip(module.network.heads, outputs.embeddings, strict=False)]
+
+
 @torch.no_grad()
 def measure(module: NestedLightningModule, outputs: Outputs) -> Measured:
-    """Return the metrics and the answers, calibrated and combined."""
-    own = module.own_log_probabilities(outputs.logits(module))
-    combined = module.combination(own, module.taxonomy)
-    # Every process has all rows.
+    """Return the metrics and the predictions, calibrated and combined."""
+    combined = module.combined_log_probabilities(classify(module, outputs))
+    # Every process has all samples.
     metrics = NestedMetrics(module.taxonomy, threshold=module.threshold, sync_on_compute=False).to(module.device)
     metrics.update(combined, outputs.target)
-    return Measured(metrics, Answers.of(combined, outputs.target, module.taxonomy), outputs.dataset, outputs.rows)
-
-
-def values_of(measured: Measured) -> dict[str, float]:
-    """Return the metrics as plain numbers, keyed ``LEVEL/accuracy`` and so on."""
-    return {name: float(value) for name, value in measured.metrics.compute().items()}
+    predictions = EvaluatedPredictions.from_log_probabilities(combined, outputs.target, module.taxonomy)
+    return Measured(metrics, predictions, outputs.dataset, outputs.rows)

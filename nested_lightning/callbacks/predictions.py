@@ -1,4 +1,4 @@
-"""``predictions.parquet``: one row per sample, in input order."""
+"""Write ``predictions.parquet``: one row per sample, in input order."""
 
 import os
 from collections.abc import Sequence
@@ -10,18 +10,22 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.module import Prediction, as_nested
+from nested_lightning.metrics.predictions import Prediction
+from nested_lightning.module import as_nested
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.utils.files import replacing
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Write the answers of ``Trainer.predict`` to ``<default_root_dir>/predictions.parquet``.
+    """Write the predictions of ``Trainer.predict`` to ``<default_root_dir>/predictions.parquet``.
 
-    Per level there are ``LEVEL`` and ``LEVEL_confidence`` (calibrated and combined), and ``LEVEL_own`` and
-    ``LEVEL_own_confidence`` (this level's head alone, calibrated); then ``path`` (the labels of the one consistent
-    answer joined by "/", cut where the confidence falls below the module's threshold), ``path_confidence`` and
-    ``depth`` (how many levels the path answers).
+    The columns per level are ``LEVEL`` and ``LEVEL_confidence`` (calibrated and combined), ``LEVEL_own`` and
+    ``LEVEL_own_confidence`` (this level's head alone, calibrated). Then follow ``path`` (the labels of one consistent
+    path joined by "/", cut where the confidence falls below the module's threshold), ``path_confidence`` and
+    ``depth`` (the number of levels in the path).
+
+    Raises:
+        ConfigurationError: there are several processes.
     """
 
     def __init__(self) -> None:
@@ -29,9 +33,7 @@ class PredictionWriter(BasePredictionWriter):
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage == "predict" and trainer.world_size > 1:
-            raise ConfigurationError(
-                "predictions are written in input order by one process: set --trainer.devices 1 for predict"
-            )
+            raise ConfigurationError("predictions are written in input order by one process: set trainer.devices to 1")
 
     def write_on_epoch_end(
         self,
@@ -45,13 +47,13 @@ class PredictionWriter(BasePredictionWriter):
 
         path = os.path.join(trainer.default_root_dir, "predictions.parquet")
         table = pa.table(prediction_columns(as_nested(pl_module).taxonomy, predictions))
-        with replacing(path) as beside:
-            pq.write_table(table, beside)
+        with replacing(path) as temporary:
+            pq.write_table(table, temporary)
         rank_zero_info(f"{table.num_rows} predictions written to {os.path.abspath(path)}")
 
 
 def prediction_columns(taxonomy: Taxonomy, predictions: Sequence[Prediction]) -> dict[str, list[Any]]:
-    """Return the columns of the file, in its order, from the predictions of successive batches."""
+    """Return the columns of the file, in order, from the predictions of successive batches."""
     columns: dict[str, list[Any]] = {}
     for i, level in enumerate(taxonomy.levels):
         names = taxonomy.names(i)

@@ -1,53 +1,53 @@
-"""The table at the end of a run: every level's accuracy, confidence and ECE, before and after calibration."""
+"""The results of a run: a table at its end, and ``summary.json``."""
 
+import json
+import math
 import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.utilities import rank_zero_warn
 from rich.console import Console
 from rich.table import Table
 
-from nested_lightning.callbacks.final import Final, final_figures
+from nested_lightning.callbacks.evaluation import evaluate
+from nested_lightning.errors import WriteError
+from nested_lightning.metrics.evaluation import Evaluation
 from nested_lightning.module import NestedLightningModule, as_nested
+from nested_lightning.utils.files import replacing
+from nested_lightning.utils.provenance import provenance
+
+_METRICS = ("accuracy", "confidence", "ece", "aurc", "inconsistency")
 
 
 class Report(Callback):
-    """Print the table when training is done, and log its figures.
+    """Print a table of accuracy, confidence and ECE when training is finished, and log these metrics.
 
-    Logged under ``{test,val}/LEVEL/{accuracy,confidence,ece}`` as after calibration, and the same keys behind
-    ``uncalibrated/`` as before it. Place it after the calibrating callbacks.
+    They are logged as ``{test,val}/LEVEL/{accuracy,confidence,ece}``; the metrics before calibration have the same
+    keys after ``uncalibrated/``. Place it after the calibrating callbacks.
 
-    ``Trainer.test`` ends with such a table of every test loader; its ``verbose=False`` leaves out Lightning's own.
-
-    Attributes:
-        final: what the table tells; None before the end of training.
+    ``Trainer.test`` ends with such a table for every test loader; its ``verbose=False`` omits Lightning's own.
     """
-
-    final: Final | None = None
-
-    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.final = None
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         levels = as_nested(pl_module).taxonomy.levels
-        parts: dict[str, dict[str, float]] = {}
-        for key, value in trainer.callback_metrics.items():
-            part, *figure = key.rsplit("/", 2)
-            parts.setdefault(part, {})["/".join(figure)] = float(value)
-        for part, values in parts.items():
-            if part.startswith("test"):
-                Console().print(_table(levels, f"{part.replace('test/', '').replace('_', ' ')} data", {}, values))
+        for i, tested in enumerate(tested_loaders(trainer, [*levels, "path"])):
+            name = tested["name"].replace("_", " ") if i else "test"
+            Console().print(_table(levels, f"{name} data", {}, tested["metrics"]))
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         module = as_nested(pl_module)
         if trainer.fast_dev_run or not module.stage.finished:  # type: ignore[attr-defined]
             return
-        self.final = final_figures(trainer, module)
-        if self.final is None or not trainer.is_global_zero:
+        evaluation = evaluate(trainer, module)
+        if evaluation is None or not trainer.is_global_zero:
             return
-        split, before, after, *_ = self.final
+        split, before, after = evaluation.split, evaluation.before, evaluation.after
         logged = {f"{split}/{key}": value for key, value in after.items()}
         logged |= {f"uncalibrated/{split}/{key}": value for key, value in before.items()}
         for logger in trainer.loggers:
@@ -58,14 +58,8 @@ class Report(Callback):
         print(f"Files of this run: {os.path.abspath(trainer.default_root_dir)}")
 
 
-def reported_figures(trainer: L.Trainer, module: NestedLightningModule) -> Final | None:
-    """Return what a ``Report`` has told at this end of training, else measure; every process has to call it."""
-    told = [c.final for c in trainer.callbacks if isinstance(c, Report)]  # type: ignore[attr-defined]
-    return next(filter(None, told), None) or final_figures(trainer, module)
-
-
-def _table(levels: tuple[str, ...], measured: str, before: dict[str, float], after: dict[str, float]) -> Table:
-    table = Table(title=f"{measured}, in %" + (", after (before) calibration" if before else ""))
+def _table(levels: Sequence[str], data: str, before: Mapping[str, float], after: Mapping[str, float]) -> Table:
+    table = Table(title=f"{data}, in %" + (", after (before) calibration" if before else ""))
     table.add_column("level")
     names = ("accuracy", "confidence", "ece")
     for name in names:
@@ -77,11 +71,63 @@ def _table(levels: tuple[str, ...], measured: str, before: dict[str, float], aft
             was = f" ({100 * before[key]:.2f})" if key in before else ""
             cells.append(f"{100 * after[key]:.2f}{was}" if key in after else "-")
         table.add_row(level, *cells)
-    table.caption = "  ".join(
-        f"{name}: {100 * after[f'path/{name}']:.2f} %"
-        for name in ("accuracy", "inconsistency")
-        if f"path/{name}" in after
-    )
-    if table.caption:
-        table.caption = f"full path  {table.caption}"
+    known = [name for name in ("accuracy", "inconsistency") if f"path/{name}" in after]
+    if known:
+        values = (f"{name}: {100 * after[f'path/{name}']:.2f} %" for name in known)
+        table.caption = "  ".join(["full path", *values])
     return table
+
+
+def write_summary(
+    trainer: L.Trainer, module: NestedLightningModule, evaluation: Evaluation, epochs: Sequence[Any], seconds: float
+) -> None:
+    """Write ``summary.json`` for ``lightning report``, with what every epoch logged and the seconds of the training."""
+    summary = {
+        "levels": list(module.taxonomy.levels),
+        "classes": list(module.taxonomy.sizes),
+        "split": evaluation.split,
+        "rows": len(evaluation.measured.predictions.target) if evaluation.measured else None,
+        "before": evaluation.before,
+        "after": evaluation.after,
+        "epochs": list(epochs),
+        "seconds": seconds,
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "device": str(module.device),
+        **provenance(),
+    }
+    write_json(Path(trainer.default_root_dir) / "summary.json", summary)
+
+
+def tested_loaders(trainer: L.Trainer, groups: Sequence[str]) -> list[dict[str, Any]]:
+    """Return of each test loader its ``name``, the ``strength`` of its distortion, if any, and its ``metrics``.
+
+    ``groups`` are the levels, or ``"path"``, whose metrics are returned.
+    """
+    loaders, tests = trainer.test_dataloaders, []
+    for i, loader in enumerate(loaders if isinstance(loaders, list) else [loaders]):
+        dataset = getattr(loader, "dataset", None)
+        name = (getattr(dataset, "name", "") or f"loader_{i}") if i else ""
+        strength = getattr(getattr(dataset, "augmentation", None), "strength", None)
+        keys = [f"{group}/{metric}" for group in groups for metric in _METRICS]
+        logged = {key: trainer.callback_metrics.get(f"test/{name}/{key}" if name else f"test/{key}") for key in keys}
+        metrics = {key: float(value) for key, value in logged.items() if value is not None}
+        tests.append({"name": name or "none", "strength": strength if i else 0.0, "metrics": metrics})
+    return tests
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, with null for numbers that are not finite. If that fails, warn: training continues."""
+    text = json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n"
+    try:
+        with replacing(path) as temporary:
+            Path(temporary).write_text(text, encoding="utf-8")
+    except WriteError as error:
+        rank_zero_warn(f"The run continues, but {error}")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""The figures of a run: which there are, under which names, with a panel per level where levels are compared."""
+"""The figures of a run by name, with a panel per level where levels are compared."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,21 +20,20 @@ from nested_lightning.figures import (
     risk_coverage_diagram,
     samples_sheet,
 )
-from nested_lightning.figures.style import COLOURS, SMALL, Drawn, panels, plain, share_legend
+from nested_lightning.figures.style import COLOURS, SMALL, panels, plain, share_legend
 from nested_lightning.figures.timeline import Epochs
 from nested_lightning.metrics import NestedMetrics
-from nested_lightning.metrics.predictions import Answers
-from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.metrics.evaluation import Measured
 
 Drawings = Iterator[tuple[str, Callable[[], Figure]]]
-"""Names, and the functions that draw: a figure that fails takes no other with it, and one at a time is in memory."""
+"""Names, and the functions that draw: a figure that fails affects no other, and only one at a time is in memory."""
 
 Tested = Mapping[str, Any]
-"""Of test rows under a distortion: its ``name``, its ``strength`` or None, its ``metrics`` by ``LEVEL/accuracy``."""
+"""Results of a test loader: its ``name``, the ``strength`` of its distortion or None, ``metrics`` by LEVEL/accuracy."""
 
 
 def level_name(index: int, level: str) -> str:
-    """Return how the names of figures and files call a level.
+    """Return the name of a level in figures and files.
 
     Example:
         >>> level_name(0, "family/genus")
@@ -44,45 +43,30 @@ def level_name(index: int, level: str) -> str:
     return f"{index + 1}-{safe}"
 
 
-def of_levels(metrics: NestedMetrics, answers: Answers, n_levels: int) -> Drawings:
-    """Give ``reliability`` of the first levels, and ``confusion-1-LEVEL`` and so on of each."""
-    taxonomy = metrics.taxonomy
-    yield "reliability", partial(_reliability, metrics, n_levels)
-    for level in range(n_levels):
-        yield f"confusion-{level_name(level, taxonomy.levels[level])}", partial(_confusion, answers, taxonomy, level)
+def draw_levels(measured: Measured, n_levels: int) -> Drawings:
+    """Yield ``reliability`` of the first levels, and ``confusion-1-LEVEL`` and so on of each."""
+    yield "reliability", partial(_reliability, measured.metrics, n_levels)
+    for level, name in enumerate(measured.metrics.taxonomy.levels[:n_levels]):
+        yield f"confusion-{level_name(level, name)}", partial(_confusion, measured, level)
 
 
-def of_answers(metrics: NestedMetrics, answers: Answers) -> Drawings:
-    """Give ``confidence``, ``risk_coverage`` and ``depth`` of all levels."""
-    levels = metrics.taxonomy.levels
-    yield "confidence", partial(_confidence, metrics)
+def draw_end(measured: Measured, epochs: Epochs, samples: Callable[[], Sequence[Sample]] | None) -> Drawings:
+    """Yield the figures of a trained model: those of its levels, ``confidence``, ``depth`` and so on.
+
+    Args:
+        measured: the model's predictions and metrics.
+        epochs: what every epoch logged.
+        samples: returns the samples for their sheet; None: no sheet.
+    """
+    metrics, levels = measured.metrics, measured.metrics.taxonomy.levels
     risks = dict(zip((*levels, "cut paths"), metrics.risks, strict=True))
-    yield "risk_coverage", lambda: _whole(risk_coverage_diagram(risks))
-    yield "depth", lambda: _whole(depth_chart(answers.depths(metrics.threshold), levels))
-
-
-def of_training(epochs: Epochs, levels: Sequence[str]) -> Drawings:
-    """Give ``timeline``: losses and accuracies over the epochs, one above the other."""
+    yield from draw_levels(measured, len(levels))
+    yield "confidence", partial(_confidence, metrics)
+    yield "risk_coverage", lambda: risk_coverage_diagram(risks)[0]
+    yield "depth", lambda: depth_chart(measured.predictions.count_depths(metrics.threshold), levels)[0]
     yield "timeline", partial(_timeline, epochs, levels)
-
-
-def of_samples(samples: Callable[[], Sequence[Sample]], levels: Sequence[str]) -> Drawings:
-    """Give ``samples``, those that the function returns."""
-    yield "samples", lambda: _whole(samples_sheet(samples(), levels))
-
-
-def of_distortions(tests: Sequence[Tested], levels: Sequence[str]) -> Drawings:
-    """Give ``distortions``: accuracy and confidence of each level under each distortion."""
-    yield "distortions", partial(compared_distortions, {"": tests}, levels)
-
-
-def _whole(drawn: Drawn) -> Figure:
-    figure: Figure = drawn[0]
-    return figure
-
-
-def _confusion(answers: Answers, taxonomy: Taxonomy, level: int) -> Figure:
-    return _whole(confusion_by_taxonomy(answers.confusion(level, taxonomy.sizes[level]), taxonomy, level))
+    if samples is not None:
+        yield "samples", lambda: samples_sheet(samples(), levels)[0]
 
 
 def _reliability(metrics: NestedMetrics, n_levels: int) -> Figure:
@@ -91,6 +75,13 @@ def _reliability(metrics: NestedMetrics, n_levels: int) -> Figure:
         reliability_diagram(metrics.bins[level], ax)
         _put_before_title(ax, metrics.taxonomy.levels[level])
     share_legend(figure, axes)
+    return figure
+
+
+def _confusion(measured: Measured, level: int) -> Figure:
+    taxonomy = measured.metrics.taxonomy
+    confusion = measured.predictions.confusion(level, taxonomy.sizes[level])
+    figure: Figure = confusion_by_taxonomy(confusion, taxonomy, level)[0]
     return figure
 
 
@@ -115,23 +106,23 @@ def compared_distortions(runs: Mapping[str, Sequence[Tested]], levels: Sequence[
     """Draw the same levels of several runs under the same distortions, a panel per level.
 
     Args:
-        runs: by name what was tested; one without a name stands alone.
+        runs: the tests of each run by its name; a single run needs no name.
         levels: names, coarse to fine.
     """
     figure, axes = panels(len(levels))
     for level, ax in zip(levels, axes, strict=True):
         for i, (run, tests) in enumerate(runs.items()):
-            _distortions_of(run, tests, level, COLOURS[i % len(COLOURS)], ax)
+            _draw_distortions(run, tests, level, COLOURS[i % len(COLOURS)], ax)
         _put_before_title(ax, level)
     share_legend(figure, axes, columns=len(runs) if len(runs) > 1 else 2)
     return figure
 
 
-def _distortions_of(run: str, tests: Sequence[Tested], level: str, colour: str, ax: Axes) -> None:
+def _draw_distortions(run: str, tests: Sequence[Tested], level: str, colour: str, ax: Axes) -> None:
     strengths = [float(test["strength"]) for test in tests if test["strength"] is not None]
-    right, sure = ([test["metrics"][f"{level}/{name}"] for test in tests] for name in ("accuracy", "confidence"))
+    accuracy, confidence = ([test["metrics"][f"{level}/{key}"] for test in tests] for key in ("accuracy", "confidence"))
     names, places = [test["name"] for test in tests], strengths if len(strengths) == len(tests) else None
-    distortion_curves(names, right, sure, places, ax, run, colour)
+    distortion_curves(names, accuracy, confidence, places, ax, run, colour)
 
 
 def _put_before_title(ax: Axes, level: str) -> None:

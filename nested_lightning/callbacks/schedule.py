@@ -1,4 +1,4 @@
-"""What each stage of a cascade does: the arguments of the cascade, resolved for a taxonomy."""
+"""Resolve the arguments of a cascade into a plan of its stages."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T", int, float)
 
 
 class PlannedStage(NamedTuple):
-    """One stage: its level, its most epochs, its learning rate and the factor applied on a plateau."""
+    """One stage: its level, maximum number of epochs, learning rate, and factor applied on a plateau."""
 
     level: int
     max_epochs: int
@@ -27,8 +27,8 @@ def plan_stages(
     """Return the stages, coarse to fine; arguments as in :class:`CascadeTraining`.
 
     Raises:
-        ConfigurationError: an unknown level, levels out of order or without the finest one, a list whose length
-            is not the number of stages, or a value out of range.
+        ConfigurationError: an unknown level, levels out of order or without the finest one, a list without one value
+            per stage, or a value out of range.
 
     Example:
         >>> plan_stages(["coarse", "fine"], None, None, None, 0.2)[1]
@@ -79,5 +79,7 @@ def _per_stage(name: str, value: T | Sequence[T] | None, default: Sequence[T], n
     if not isinstance(value, Sequence):
         return [value] * n
     if len(value) != n:
-        raise ConfigurationError(f"cascade.{name} has {len(value)} values for {n} stages: give one, or one per stage")
+        raise ConfigurationError(
+            f"cascade.{name} has {len(value)} values for {n} stages: give one value, or one per stage"
+        )
     return value

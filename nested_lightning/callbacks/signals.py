@@ -1,34 +1,74 @@
-"""Requests to end a run, such as a cluster sends before it kills: kept until the run stands where it can be saved."""
+"""Keep signals that end a run until the training has reached a place where it can be saved."""
 
 import signal
 import threading
 from types import FrameType
+from typing import Any
 
 import lightning as L
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 
-class EndRequests:
-    """SIGTERM, and on SLURM also SIGUSR1 (``sbatch --signal``), remembered instead of obeyed at once.
+class Interruption:
+    """Hold back the first Ctrl-C (SIGINT) while listening; a second one is raised at once.
 
-    Lightning's own handlers communicate, or save, from wherever the signal has struck: between two processes that
-    stand at different places this never ends, and what is saved need not be a state that training passes through.
+    It listens only in the main thread, and only if the signal has Python's default handler.
+
+    Attributes:
+        requested: whether a Ctrl-C is held back.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._listening = False
+
+    def listen(self) -> None:
+        """Start to hold back."""
+        self.requested = False
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+            self._listening = True
+
+    def stop(self) -> None:
+        """Stop holding back."""
+        if self._listening and signal.getsignal(signal.SIGINT) == self._handle:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._listening = False
+
+    def follow(self) -> None:
+        """Raise the KeyboardInterrupt that is held back, if any."""
+        if self.requested:
+            raise KeyboardInterrupt
+
+    def _handle(self, number: int, frame: FrameType | None) -> Any:
+        if self.requested:
+            signal.default_int_handler(number, frame)
+        self.requested = True
+
+
+class EndRequests:
+    """Remember SIGTERM, and on SLURM also SIGUSR1 (``sbatch --signal``), instead of ending at once.
+
+    Lightning's own handlers communicate or save wherever the signal arrives: two processes that are at different
+    places would wait for each other for ever, and the saved state may be one that training never passes through.
     """
 
     def __init__(self) -> None:
         self._received = False
 
     def listen(self) -> None:
-        """Take the signals over; Lightning gives them back at the end of the run."""
+        """Replace the handlers of the signals; Lightning restores them at the end of the run."""
         self._received = False
         if threading.current_thread() is not threading.main_thread():
-            return  # no other thread may
+            return  # only the main thread may
         signal.signal(signal.SIGTERM, self._receive)
         if SLURMEnvironment.detect():
             signal.signal(signal.SIGUSR1, self._receive)
 
     def any_received(self, trainer: L.Trainer) -> bool:
-        """Return whether any process has been asked to end; every process has to call it at the same place."""
+        """Return whether any process was asked to end; every process has to call it at the same place."""
         return trainer.strategy.reduce_boolean_decision(self._received, all=False)
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:

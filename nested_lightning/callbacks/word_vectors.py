@@ -1,4 +1,4 @@
-"""Word vectors to start from."""
+"""Initialise word vectors from a file."""
 
 import lightning as L
 import torch
@@ -13,18 +13,18 @@ from nested_lightning.module import as_nested
 
 
 class WordVectors(Callback):
-    """Start a backbone's word vectors from those of a file; words that it does not have keep their random ones.
+    """Initialise a backbone's word vectors from a file; words that it lacks keep their random vectors.
 
-    The backbone has its vectors in an ``nn.Embedding`` named ``embedding``, as
-    :class:`~nested_lightning.models.TextUNetEncoder` does; the words are those of the data module's vocabulary. A
-    resumed run goes on with the vectors of its checkpoint.
+    The backbone has its vectors in an ``nn.Embedding`` named ``embedding``, like
+    :class:`~nested_lightning.models.TextUNetEncoder`; the words are those of the data module's vocabulary. A
+    resumed run keeps the vectors of its checkpoint.
 
     Args:
         source: a text file with a word and its numbers in each line (the format of GloVe), or a table with the columns
             ``word`` and ``vector``.
 
     Raises:
-        ConfigurationError: there are no word vectors to start, or they are too few or of another dimension.
+        ConfigurationError: the backbone has no word vectors, too few, or vectors of another dimension.
         DataError: the file cannot be read, or has none of the words.
     """
 
@@ -45,8 +45,8 @@ class WordVectors(Callback):
         if len(data.vocabulary) > embedding.num_embeddings:
             raise ConfigurationError(
                 f"the backbone was built for {embedding.num_embeddings} words, but the data has "
-                f"{len(data.vocabulary)}: set its "
-                "vocabulary_size to that of the data (data.text.vocabulary_size, or the size of its tokenizer)"
+                f"{len(data.vocabulary)}: set its vocabulary_size to that of the data (data.text.vocabulary_size, or "
+                "the size of its tokenizer)"
             )
         vectors = read_word_vectors(self.source, words)
         if not vectors:
@@ -60,4 +60,4 @@ class WordVectors(Callback):
         with torch.no_grad():
             for number, vector in vectors.items():
                 embedding.weight[number] = vector.to(embedding.weight)
-        rank_zero_info(f"{len(vectors):,} of {len(words):,} words start from {self.source}")
+        rank_zero_info(f"{len(vectors):,} of {len(words):,} word vectors initialised from {self.source}")

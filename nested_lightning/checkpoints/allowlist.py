@@ -1,4 +1,4 @@
-"""What the options in a checkpoint may name: a file from somebody else must not choose which code is run here."""
+"""Check the names in a checkpoint's options: a file from somebody else must not choose which code runs here."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -25,11 +25,11 @@ def refuse_foreign(options: Mapping[str, Any], trusted: Collection[str], path: s
 
     Args:
         options: the groups ``model`` and ``data``, with the checkpoint's taxonomy.
-        trusted: what the user has named, too.
+        trusted: names that the user gave as well.
         path: the checkpoint, for the message.
 
     Raises:
-        CheckpointError: naming option and class.
+        CheckpointError: an option names another class.
     """
     for group in ("model", "data"):
         if not isinstance(below := options.get(group, {}), dict):
@@ -46,10 +46,10 @@ def refuse_foreign(options: Mapping[str, Any], trusted: Collection[str], path: s
         if text in trusted or key.startswith(_TEXTS) or not (is_class or _CODE.fullmatch(text)) or _is_known(text):
             continue
         raise CheckpointError(
-            f"{path} names {text!r} as {key}, which is no class of nested_lightning, torch.nn, torch.optim or "
-            "torchvision's models, ops and transforms: a checkpoint from somebody else could run any code of this "
-            "machine by such a name. If you trust it, name the class yourself: --config RECIPE, or "
-            f"--{key.removesuffix('.class_path')} {text}; in Python load_run(..., trusted=[{text!r}])"
+            f"{path} names {text!r} as {key}, which is not a class of nested_lightning, torch.nn, torch.optim or "
+            "torchvision's models, ops and transforms: importing it could run any code on this machine. If you trust "
+            f"the checkpoint, name the class yourself in the recipe, as {key.removesuffix('.class_path')}; in Python "
+            f"load_run(..., trusted=[{text!r}])"
         )
 
 
@@ -66,9 +66,9 @@ def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
 
 
 def _is_known(name: str) -> bool:
-    """Return whether a name means something that is defined, not only imported, in one of the known packages."""
+    """Return whether a name refers to something defined, not only imported, in one of the known packages."""
     try:
         found = resolve_name(name) if name.startswith(_KNOWN) and _CODE.fullmatch(name) else None
     except (ImportError, AttributeError, ValueError):
-        return True  # there is nothing of that name: the parser says so
+        return True  # nothing has that name: the parser reports it
     return f"{getattr(found, '__module__', '')}.".startswith(_KNOWN)

@@ -1,46 +1,33 @@
-"""Checkpoint files: written whole or not at all, checked before they are read, and read without running code."""
+"""Read and write checkpoint files: completely or not at all, checked for damage, and without running code."""
 
 import os
 import zipfile
 import zlib
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Mapping
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from nested_lightning.errors import CheckpointError
-from nested_lightning.utils.files import disk_of
+from nested_lightning.utils.files import replacing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint beside its target and rename it, so that a kill leaves the previous one whole.
+    """Write a checkpoint to a temporary file and rename it: a kill leaves the previous checkpoint intact.
 
     Raises:
-        CheckpointError: a checkpoint cannot be written, is missing, or cannot be read.
+        WriteError: a checkpoint cannot be written.
+        CheckpointError: a checkpoint is missing, or cannot be read.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        target = Path(path)
-        beside = target.with_name(f"{target.name}.tmp")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with open(beside, "wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, target)
-        except (OSError, RuntimeError) as error:
-            with suppress(OSError):
-                beside.unlink()
-            # Torch hides what the file system said behind a message about its archive.
-            reason = error.__context__ or error
-            raise CheckpointError(
-                f"{target} could not be written ({reason}; {disk_of(target)}): free some space or choose another "
-                "--trainer.default_root_dir. A checkpoint written before is whole: go on from it with --ckpt_path last"
-            ) from error
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
 
     def load_checkpoint(
         self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
@@ -52,26 +39,44 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             )
         _refuse_damaged(path)
         try:
-            # Whatever is asked for: a checkpoint is data, and what it holds is not to be run.
+            # Never False, whatever the caller asks for: a checkpoint is data and must not run code.
             checkpoint: Any = super().load_checkpoint(path, map_location, weights_only=True)
         except UnpicklingError as error:
             raise CheckpointError(
-                f"{path} holds more than weights and plain values, which would be code to run: it was not loaded, and "
-                "nothing in it was run. Checkpoints of this package never do"
+                f"{path} holds more than weights and plain values, and loading it would run code: it was not loaded, "
+                "and nothing in it was run. Checkpoints of this package hold no code"
             ) from error
-        except Exception as error:  # what torch raises depends on where the file stops being a checkpoint
+        except Exception as error:  # torch's exception depends on where the file is damaged
             raise _unreadable(path, type(error).__name__) from error
         if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-            raise CheckpointError(f"{path} is no checkpoint of a training run: it has no 'state_dict'")
+            raise CheckpointError(f"{path} is not a checkpoint of a training run: it has no 'state_dict'")
         return checkpoint
 
 
+def refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+    """Refuse the weights of another model than the one whose ``state_dict`` is ``own``.
+
+    Raises:
+        CheckpointError: weights are missing, unknown, or of another shape; names the first.
+    """
+    shapes = [{name: list(tensor.shape) for name, tensor in state.items()} for state in (saved, own)]
+    different = [name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)]
+    if different:
+        there, here = (state.get(different[0], "missing") for state in shapes)
+        more = f", and {len(different) - 1} more differ" if len(different) > 1 else ""
+        raise CheckpointError(
+            f"the checkpoint belongs to another model: {different[0]!r} is {there} in the checkpoint and {here} in the "
+            f"model{more}. Build the model with the options that it was trained with; the command line takes them "
+            "from the checkpoint unless others are given"
+        )
+
+
 def _refuse_damaged(path: Any) -> None:
-    """Compare a file with the sums of control in it, which torch does not; refuse what unpacks to more than it is."""
+    """Verify the checksums, which torch does not do, and refuse a compressed file, which may unpack to any size."""
     try:
         with zipfile.ZipFile(path) as archive:
-            is_packed = sum(member.file_size for member in archive.infolist()) > os.path.getsize(path)
-            damaged = "a packed archive" if is_packed else archive.testzip()
+            is_compressed = sum(member.file_size for member in archive.infolist()) > os.path.getsize(path)
+            damaged = "a compressed archive" if is_compressed else archive.testzip()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
         raise _unreadable(path, str(error)) from error
     if damaged is not None:
@@ -79,4 +84,4 @@ def _refuse_damaged(path: Any) -> None:
 
 
 def _unreadable(path: Any, reason: str) -> CheckpointError:
-    return CheckpointError(f"{path} cannot be read as a checkpoint ({reason}): it is damaged, or something else")
+    return CheckpointError(f"{path} cannot be read as a checkpoint ({reason}): it is damaged, or not a checkpoint")

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.utils.yaml import compose
 from nested_lightning.utils.resources import resource
+from nested_lightning.utils.yaml import compose
 
 _MODULE = re.compile(r"(?<![\w./\\{-])([^\W\d]\w*)(?:\.[^\W\d]\w*)+(?![\w/\\])")  # the first part of a dotted name
 _GROUPS = ("model", "data", "trainer", "cascade", "rejection", "temperature", "checkpoint")

@@ -134,7 +134,7 @@ class NestedCLI(LightningCLI):
         last = os.path.join(self.trainer.default_root_dir, "checkpoints", "last.ckpt")
         if options.ckpt_path == "last" and not os.path.exists(last):
             rank_zero_info(f"There is no {last} to resume from: a new run starts")
-        options.checkpoint.how_to_go_on = self.resume_command
+        options.checkpoint.how_to_resume = self.resume_command
 
 
 def run_cli(

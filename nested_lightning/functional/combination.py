@@ -22,13 +22,12 @@ descendants at the finest given level, and from there summed up to the level wan
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from nested_lightning.errors import ConfigurationError, suggestion
-from nested_lightning.functional.calibration import log_probabilities
 from nested_lightning.taxonomy import Taxonomy
 
 CombinationRule = Callable[[Sequence[Tensor], Taxonomy], list[Tensor]]
@@ -157,34 +156,6 @@ def get_combination(rule: str | CombinationRule) -> CombinationRule:
             f"{suggestion(rule, COMBINATIONS)}"
         )
     return COMBINATIONS[rule]
-
-
-def calibrate_and_combine(
-    logits: Sequence[Tensor], temperatures: Iterable[float | Tensor], rule: CombinationRule, taxonomy: Taxonomy
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Return the calibrated log-probabilities of every level, before and after combination.
-
-    Args:
-        logits: ``[B, K_i + 1]`` of the first levels, coarse to fine, the rejection logit last.
-        temperatures: one per level.
-        rule: combines the levels.
-        taxonomy: the tree.
-
-    Returns:
-        Each level's own log-probabilities ``[B, K_i]``, and the combined ones.
-
-    Raises:
-        ConfigurationError: the levels do not fit the taxonomy.
-
-    Example:
-        >>> taxonomy = Taxonomy(["kind", "species"], [("bird", "owl"), ("fish", "cod")])
-        >>> logits = [torch.tensor([[1.0, 1.0, -torch.inf]]), torch.tensor([[0.0, 0.0, 0.0]])]
-        >>> own, combined = calibrate_and_combine(logits, [1.0, 1.0], nested, taxonomy)
-        >>> own[1].exp(), combined[1].exp()
-        (tensor([[0.3333, 0.3333]]), tensor([[0.5000, 0.5000]]))
-    """
-    own = [log_probabilities(z, t) for z, t in zip(logits, temperatures, strict=False)]
-    return own, rule(own, taxonomy)
 
 
 def check_levels(levels: Sequence[Tensor], taxonomy: Taxonomy) -> None:

@@ -1,4 +1,4 @@
-"""The default logger: ``metrics.csv`` in the folder of the run."""
+"""The default logger, which writes ``metrics.csv`` to the folder of the run."""
 
 import csv
 import os
@@ -14,42 +14,30 @@ from nested_lightning.utils.files import replacing, writing
 
 
 class RunCSVLogger(Logger):
-    """Append every set of metrics to ``<save_dir>/metrics.csv``, one row each, with its ``step``.
+    """Append every set of metrics as a row, with its ``step``, to ``<save_dir>/metrics.csv``.
 
-    Lightning's ``CSVLogger`` makes the folder before the run is known to be possible, and deletes the rows there are
-    when a run is resumed.
+    Lightning's ``CSVLogger`` deletes the rows of a run that is resumed and makes the folder before anything is logged.
+    A subclass would have to replace all its methods.
 
     Args:
-        save_dir: the folder of the run; made with the first row. The command line always gives its own.
+        save_dir: the folder of the run, made when the first row is written.
     """
+
+    name = version = ""  # the folder holds one run
 
     def __init__(self, save_dir: str | Path = ".") -> None:
         super().__init__()
         self._save_dir = os.fspath(save_dir)
-
-    @property
-    def name(self) -> str:
-        """Nothing: the folder holds one run."""
-        return ""
-
-    @property
-    def version(self) -> str:
-        """Nothing: see ``name``."""
-        return ""
+        self.path = os.path.join(self._save_dir, "metrics.csv")
 
     @property
     def save_dir(self) -> str:
         """The folder of the run."""
         return self._save_dir
 
-    @property
-    def path(self) -> str:
-        """The file."""
-        return os.path.join(self._save_dir, "metrics.csv")
-
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Append the provenance of a start to ``provenance.yaml``; options are in ``config.yaml`` and checkpoints."""
+        """Append the provenance of this start to ``provenance.yaml``; options are in ``config.yaml``."""
         if "provenance" in params:
             path = os.path.join(self._save_dir, "provenance.yaml")
             with writing(path):
@@ -59,7 +47,7 @@ class RunCSVLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Append a row; a new metric is a new column, empty in the rows above."""
+        """Append a row; a new metric adds a column, which is empty in earlier rows."""
         row = {"step": "" if step is None else step, **{name: float(value) for name, value in metrics.items()}}
         with writing(self.path):
             columns = self._columns()
@@ -76,12 +64,12 @@ class RunCSVLogger(Logger):
             return next(csv.reader(file), [])
 
     def _add_columns(self, columns: list[str], new: list[str]) -> list[str]:
-        """Write the file anew with more columns, beside the old one so that a kill leaves one of the two whole."""
+        """Rewrite the file with more columns; a kill leaves either the old or the new file."""
         rows: list[dict[str, str]] = []
         if columns:
             with open(self.path, newline="") as file:
                 rows = list(csv.DictReader(file))
-        with replacing(self.path) as beside, open(beside, "w", newline="") as file:
+        with replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.DictWriter(file, columns + new)
             writer.writeheader()
             writer.writerows(rows)
@@ -89,7 +77,7 @@ class RunCSVLogger(Logger):
 
 
 def _cut_incomplete_row(path: str) -> None:
-    """Remove what a process that was killed, or a full disk, has left of a row."""
+    """Remove the incomplete last row that a kill or a full disk may have left."""
     with open(path, "rb+") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(size - 1, 0))

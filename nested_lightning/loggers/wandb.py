@@ -1,4 +1,4 @@
-"""One W&B run for everything that happens in the folder of a run."""
+"""Log everything that happens in the folder of a run to one W&B run."""
 
 import os
 from collections.abc import Iterable
@@ -8,20 +8,20 @@ from typing import Any
 from lightning.pytorch.loggers import WandbLogger
 
 _FLUSH = "x_transaction_log_flush_interval"
-"""W&B's option for the seconds after which what was logged is on disk; without it a kill loses 15 seconds, or more."""
+"""W&B's option for the seconds until logged rows are on disk; by default a kill loses 15 seconds or more."""
 
 
 class RunWandbLogger(WandbLogger):
     """Lightning's ``WandbLogger`` with one W&B run for everything that happens in one folder.
 
-    A run that was killed and goes on, and a test of its checkpoint in the same folder, continue the W&B run there.
+    A run that is resumed, or a checkpoint that is tested in the same folder, continues the W&B run there.
 
     Args:
-        save_dir: the folder of the run; W&B writes into its folder ``wandb``. The command line always gives its own.
-        project: where W&B puts the run.
+        save_dir: the folder of the run; W&B writes to its subfolder ``wandb``.
+        project: W&B project of the run.
         name: the run's name in W&B. None: that of the folder.
-        id: of the W&B run. None: that of the folder, if there is one yet.
-        **kwargs: those of ``WandbLogger`` and ``wandb.init``.
+        id: of the W&B run. None: the one in the folder, if there is one.
+        **kwargs: further arguments of ``WandbLogger`` and ``wandb.init``.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class RunWandbLogger(WandbLogger):
         if kwargs.get("settings") is None and _FLUSH in wandb.Settings.model_fields:
             kwargs["settings"] = {_FLUSH: 1.0}
         name = name or Path(save_dir).absolute().name
-        os.makedirs(save_dir, exist_ok=True)  # or else W&B writes somewhere else
+        os.makedirs(save_dir, exist_ok=True)  # otherwise W&B writes elsewhere
         super().__init__(name=name, save_dir=save_dir, id=id or wandb_run_id(save_dir), project=project, **kwargs)
 
 
@@ -47,13 +47,13 @@ def wandb_run_id(save_dir: str | os.PathLike[str]) -> str | None:
     For a plain logger: ``WandbLogger(save_dir=folder, id=wandb_run_id(folder))``.
     """
     files = Path(save_dir).glob("wandb/*run-*-*/run-*.wandb")
-    # The folders are named after the time of their beginning, as in offline-run-20270131_235959-ID.
+    # Folders are named after their start, such as offline-run-20270131_235959-ID.
     newest = max(files, key=lambda file: file.parent.name.partition("run-")[2], default=None)
     return None if newest is None else newest.stem.removeprefix("run-")
 
 
 def keep_wandb_offline(loggers: Iterable[Any]) -> None:
-    """Let W&B write to disk alone where the user has not configured it, instead of asking for an account."""
+    """Let W&B write only to disk, instead of asking for an account, if the user has not configured one."""
     if "WANDB_MODE" in os.environ or not any(isinstance(logger, WandbLogger) for logger in loggers):
         return
     if not wandb_account():
@@ -63,10 +63,10 @@ def keep_wandb_offline(loggers: Iterable[Any]) -> None:
 
 
 def wandb_account() -> bool:
-    """Return whether the user has configured an account of W&B, without asking for one."""
+    """Return whether the user has configured a W&B account, without asking for one."""
     import wandb
 
     try:
         return bool(wandb.login(prompt=False, verify=False))
-    except TypeError:  # a wandb that does not know ``prompt`` yet
+    except TypeError:  # an older wandb, without ``prompt``
         return wandb.api.api_key is not None

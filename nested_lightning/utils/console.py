@@ -1,4 +1,4 @@
-"""Progress of long work: a bar where there is a terminal, and nothing where it would fill a log file."""
+"""Show the progress of long work: a bar on a terminal, and nothing that would fill a log file."""
 
 import math
 import sys
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def on_terminal() -> bool:
-    """Return whether what is printed goes to a terminal that can redraw a line."""
+    """Return whether standard output is a terminal that can redraw a line."""
     return sys.stdout.isatty() and not Console().is_dumb_terminal
 
 
 def tracked(steps: Iterable[T], total: int, description: str) -> Iterable[T]:
-    """Yield ``steps``, with a bar and the remaining time on a terminal; the bar goes away at the end.
+    """Yield ``steps``; on a terminal, show a bar and the remaining time until the end.
 
     Example:
         >>> list(tracked("ab", 2, "letters"))

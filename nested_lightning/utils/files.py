@@ -1,4 +1,4 @@
-"""Files of a run that cannot be written, as on a full disk: one error that names the file, its disk and what to do."""
+"""Write files of a run: completely or not at all, with one message if the file system refuses."""
 
 import os
 import shutil
@@ -11,45 +11,49 @@ from nested_lightning.errors import WriteError
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Within it an OSError becomes a WriteError that names ``path``.
+    """Turn an error of the file system within the block into a WriteError that names ``path``.
 
     Raises:
         WriteError: the file system refuses.
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # torch.save hides the error of the file system: its own RuntimeError speaks of an archive.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
         raise WriteError(
-            f"{os.fspath(path)} cannot be written ({error.strerror or error}; {disk_of(path)}): free some space or "
-            "choose another --trainer.default_root_dir. What was written before is whole: go on with --ckpt_path last"
+            f"{os.fspath(path)} cannot be written ({cause.strerror or cause}; {disk_of(path)}): free some space or "
+            'choose another default_root_dir. Files written before are intact: resume with ckpt_path="last"'
         ) from error
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Give a name beside ``path`` to write to, which takes its place when all is written: no half file is ever there.
+    """Give the name of a temporary file, which replaces ``path`` after the block: a kill leaves the old file intact.
 
     Raises:
-        WriteError: the file system refuses; what was written of the new file is removed.
+        WriteError: the file system refuses; the temporary file is removed.
     """
-    beside = f"{os.fspath(path)}.tmp"
+    temporary = f"{os.fspath(path)}.tmp"
     with writing(path):
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         try:
-            yield beside
-            os.replace(beside, path)
-        except OSError:
+            yield temporary
+            os.replace(temporary, path)
+        except BaseException:
             with suppress(OSError):
-                os.unlink(beside)
+                os.unlink(temporary)
             raise
 
 
 def disk_of(path: str | os.PathLike[str]) -> str:
-    """Return which disk ``path`` lies on, or would, and what is free there: ``"0.0 MB free on the disk at /data"``."""
+    """Return the disk of ``path``, which need not exist, and its free space: ``"0.0 MB free on the disk at /data"``."""
     folder = Path(path).absolute().parent
     while not folder.exists():
         folder = folder.parent
-    free = "nothing known to be"
+    free = "unknown space"
     with suppress(OSError):
         free = f"{shutil.disk_usage(folder).free / 1e6:.1f} MB"
     while not folder.is_mount():

@@ -1,4 +1,4 @@
-"""What may go into a checkpoint: plain Python values, which load without running code."""
+"""Keep checkpoints to plain Python values, which load without running code."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from lightning.pytorch.core.mixins import hparams_mixin
 
 
 def is_plain(value: Any) -> bool:
-    """Return whether ``value`` is made of str, int, float, bool, None and lists and dicts of these alone."""
+    """Return whether ``value`` consists only of str, int, float, bool, None and lists and dicts of these."""
     if isinstance(value, Mapping):
         return type(value) is dict and all(isinstance(k, str) and is_plain(v) for k, v in value.items())
     if isinstance(value, (list, tuple)):
@@ -18,8 +18,7 @@ def is_plain(value: Any) -> bool:
 def not_plain(arguments: Mapping[str, Any]) -> list[str]:
     """Return the names of ``__init__`` arguments that ``save_hyperparameters`` has to ignore.
 
-    Under the command line none has to be: there Lightning stores the configuration, which is plain, in place
-    of the objects made from it.
+    On the command line there are none: Lightning then stores the plain configuration instead of the objects.
     """
     if hparams_mixin._given_hyperparameters.get() is not None:
         return []
@@ -27,7 +26,7 @@ def not_plain(arguments: Mapping[str, Any]) -> list[str]:
 
 
 def keep_plain(checkpoint: dict[str, Any], *keys: str) -> None:
-    """Drop from ``checkpoint[key]`` for each key what is not plain (arguments that subclasses have added)."""
+    """Remove from ``checkpoint[key]``, for each key, values that are not plain (arguments added by subclasses)."""
     for key in keys:
         if key in checkpoint:
             checkpoint[key] = {name: value for name, value in checkpoint[key].items() if is_plain(value)}

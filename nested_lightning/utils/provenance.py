@@ -1,4 +1,4 @@
-"""Where a run comes from: its seed, the versions of what it ran with, and the revision of the code beside it."""
+"""Record where a run comes from: its seed, the versions of its packages and the revision of its code."""
 
 import platform
 import subprocess
@@ -12,11 +12,11 @@ _PACKAGES = ("nested-lightning", "torch", "lightning", "torchmetrics", "datasets
 
 
 def provenance() -> dict[str, Any]:
-    """Return what another run needs besides its options and data to come to the same result.
+    """Return what is needed, besides options and data, to reproduce the run.
 
     Returns:
-        ``seed``, that of the run; ``versions`` of Python and of packages, by name; ``git_revision`` of the working
-        directory, with ``-dirty`` behind it where tracked files were changed, None where it is no git checkout.
+        ``seed`` of the run; ``versions`` of Python and packages, by name; ``git_revision`` of the working directory,
+        followed by ``-dirty`` if tracked files were changed, or None if it is not a git checkout.
     """
     return {"seed": run_seed(), "versions": _versions(), "git_revision": _git_revision()}
 
@@ -27,7 +27,7 @@ def _versions() -> dict[str, str]:
     for package in _PACKAGES:
         try:
             found[package] = version(package)
-        except PackageNotFoundError:  # run from a source tree that is not installed
+        except PackageNotFoundError:  # a source tree that is not installed
             found[package] = "not installed"
     return found
 

@@ -1,13 +1,17 @@
-"""Random numbers that depend on a key alone, not on what was drawn before."""
+"""Random numbers that depend on a key alone, not on the numbers drawn before."""
 
 import hashlib
 import os
+from typing import TYPE_CHECKING
 
 import torch
 
+if TYPE_CHECKING:
+    import lightning as L
+
 
 def run_seed() -> int:
-    """Return the seed of the run: that of ``seed_everything``, else 0."""
+    """Return the seed that ``seed_everything`` has set, else 0."""
     return int(os.environ.get("PL_GLOBAL_SEED", 0))
 
 
@@ -25,5 +29,18 @@ def seed_from(*key: int | str) -> int:
 
 
 def generator_from(*key: int | str) -> torch.Generator:
-    """Return a generator of torch's that starts at :func:`seed_from` of the key."""
+    """Return a torch generator seeded with :func:`seed_from` of the key."""
     return torch.Generator().manual_seed(seed_from(*key))
+
+
+def reseed(trainer: "L.Trainer") -> None:
+    """Seed torch's global generators from the seed of the run, the number of training batches so far and the rank.
+
+    Dropout and augmentation of a batch then depend only on its place in the training. A resumed run draws the same
+    numbers as an uninterrupted one, although a checkpoint stores no generator.
+    """
+    batches = trainer.fit_loop.total_batch_idx + 1
+    seed = (run_seed() * 1_000_003 + batches) * 1024 + trainer.global_rank
+    torch.default_generator.manual_seed(seed)
+    if trainer.strategy.root_device.type == "cuda":
+        torch.cuda.manual_seed(seed)

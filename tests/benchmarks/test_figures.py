@@ -20,11 +20,10 @@ from benchmarks.paper.tables.embeddings import draw_embeddings
 from benchmarks.paper.tables.rejection import SAMPLES, draw_rejection, fit_confidences
 from benchmarks.paper.tables.reliability import draw_reliability
 from benchmarks.paper.tables.samples import CORRECT, INCORRECT, WITHHELD, draw_samples
-from nested_lightning import Taxonomy
+from nested_lightning import Prediction, Taxonomy
 from nested_lightning.errors import DataError
 from nested_lightning.functional.path import consistent_path
 from nested_lightning.functional.reliability import ece_of
-from nested_lightning.module import Prediction
 
 TREE = Taxonomy(["kind", "species"], [("bird", "bird, of prey, eagle"), ("bird", "owl"), ("fish", "cod")])
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from helpers.refusing import refusing
 from helpers.toy import backbone, loader, toy_module, toy_trainer
 from helpers.witnesses import Diary, Scripted, copy_of, fit, same, uneven
 from lightning.pytorch.callbacks import Callback
@@ -157,6 +158,22 @@ def test_logged_are_stage_epoch_and_learning_rate(tmp_path):
     ]
 
 
+def test_every_callback_with_the_hook_is_called_at_the_end_of_each_stage(tmp_path):
+    class Ends(Callback):
+        ends = ()
+
+        def on_stage_end(self, trainer, module, stage):
+            place = (stage.number, stage.count, stage.level, stage.epoch, stage.best_loss, stage.patience_left)
+            self.ends += ((*place, stage.finished, copy_of(module.network)),)
+
+    module, ends = toy_module(Scripted), Ends()
+    module.script = (5, 4, 6, 7, 6, 3)
+    _, _, diary = fit(tmp_path, CascadeTraining(stages=[0, 2], patience=1, max_epochs=3), module, ends)
+    assert [end[:-1] for end in ends.ends] == [(1, 2, 0, 3, 4, 0, False), (2, 2, 2, 3, 3, 1, True)]
+    assert all(same(end[-1], diary.ended[epoch]) for end, epoch in zip(ends.ends, (1, 5), strict=True))
+    assert module.stage.finished
+
+
 def test_all_levels_at_once(tmp_path):
     _, module, diary = fit(tmp_path, CascadeTraining(stages=["leaf"], stage_data="all", max_epochs=3))
     assert diary.levels == [2, 2, 2]
@@ -167,7 +184,7 @@ def test_all_levels_at_once(tmp_path):
 # ------------------------------------------------------------------------------------------------ frozen by the user
 
 
-def test_what_the_user_froze_stays_frozen(tmp_path):
+def test_parts_frozen_by_the_user_stay_frozen(tmp_path):
     module = toy_module(backbone=nn.Sequential(backbone(), nn.Linear(8, 8)))
     module.network.backbone[0].requires_grad_(False)
     module.network.heads[1].linear.bias.requires_grad_(False)
@@ -198,7 +215,7 @@ def test_the_rows_of_each_stage(tmp_path, stage_data, seen):
     assert diary.inputs == seen
 
 
-def test_data_loaders_of_ones_own_give_what_they_give(tmp_path):
+def test_other_data_loaders_give_the_same_in_every_stage(tmp_path):
     _, _, diary = fit(tmp_path, CascadeTraining(max_epochs=1, stage_data="exact"), train=loader(24))
     assert [len(diary.inputs[level]) for level in range(3)] == [24, 24, 24]
 
@@ -210,7 +227,5 @@ def test_a_stage_without_rows_of_its_own_takes_those_labelled_further(tmp_path):
 
 
 def test_a_level_that_no_row_is_labelled_to(tmp_path):
-    with pytest.raises(DataError) as error:
+    with refusing(DataError, "'leaf'", "20, 10, 0", "data.budgets"):
         toy_trainer(tmp_path, CascadeTraining()).fit(toy_module(), uneven(20, 10, 0))
-    for word in ("'leaf'", "20, 10, 0", "data.budgets"):
-        assert word in str(error.value)

@@ -13,11 +13,8 @@ from nested_lightning.cli.main import main
 from nested_lightning.errors import ConfigurationError, NonFiniteError
 
 PER_LEVEL = ("{}", "{}_confidence", "{}_own", "{}_own_confidence")
-COLUMNS = [c.format(level) for level in ("kind", "group", "leaf") for c in PER_LEVEL] + [
-    "path",
-    "path_confidence",
-    "depth",
-]
+COLUMNS = [column.format(level) for level in TAXONOMY.levels for column in PER_LEVEL]
+COLUMNS += ["path", "path_confidence", "depth"]
 
 
 def test_columns_by_hand():
@@ -60,16 +57,16 @@ def test_written_with_any_loader_in_input_order(tmp_path):
     table = pq.read_table(tmp_path / "predictions.parquet")
     assert table.column_names == COLUMNS
     with torch.no_grad():
-        answer = module.predict(x)
-    for level, p in zip(TAXONOMY.levels, answer.probabilities, strict=True):
+        prediction = module.predict(x)
+    for level, p in zip(TAXONOMY.levels, prediction.probabilities, strict=True):
         torch.testing.assert_close(torch.tensor(table[f"{level}_confidence"].to_pylist()), p.max(1).values)
-    assert table["depth"].to_pylist() == answer.depth.tolist()
+    assert table["depth"].to_pylist() == prediction.depth.tolist()
     assert [p.name for p in tmp_path.iterdir()] == ["predictions.parquet"]
 
 
 def test_one_process_writes(tmp_path):
     trainer = toy_trainer(tmp_path, PredictionWriter(), devices=2, strategy="ddp_fork")
-    with pytest.raises(ConfigurationError, match=r"--trainer\.devices 1"):
+    with pytest.raises(ConfigurationError, match=r"trainer\.devices to 1"):
         PredictionWriter().setup(trainer, toy_module(), "predict")
     PredictionWriter().setup(trainer, toy_module(), "fit")  # only predictions are in its way
 
@@ -77,7 +74,7 @@ def test_one_process_writes(tmp_path):
 def test_inputs_that_are_no_numbers(tmp_path):
     x, _ = rows(20)
     x[7, 2] = float("nan")
-    with pytest.raises(NonFiniteError, match=r"the input is not finite.*batch 1.*rows \[3\]"):
+    with pytest.raises(NonFiniteError, match=r"the input is not finite.*batch 1.*samples \[3\]"):
         toy_trainer(tmp_path, PredictionWriter()).predict(toy_module(), DataLoader(x, batch_size=4))
 
 
@@ -102,25 +99,12 @@ def run(tmp_path_factory):
 
 def train(folder):
     write_rows(folder / "train.parquet", 300, 1, labelled=True)
-    main(
-        [
-            "fit",
-            f"--data.source={folder / 'train.parquet'}",
-            "--data.input_column=x",
-            "--data.label_columns=[kind,group,leaf]",
-            "--data.validation=60",
-            "--model.backbone=torch.nn.Linear",
-            "--model.backbone.in_features=6",
-            "--model.backbone.out_features=16",
-            "--model.feature_channels=16",
-            "--model.threshold=0.6",
-            "--cascade.stage_data=all",
-            "--cascade.max_epochs=3",
-            "--rejection.steps=30",
-            "--trainer.accelerator=cpu",
-            f"--trainer.default_root_dir={folder}",
-        ]
-    )
+    options = """--data.input_column=x --data.label_columns=[kind,group,leaf] --data.validation=60
+        --model.backbone=torch.nn.Linear --model.backbone.in_features=6 --model.backbone.out_features=16
+        --model.feature_channels=16 --model.threshold=0.6 --cascade.stage_data=all --cascade.max_epochs=3
+        --rejection.steps=30 --trainer.accelerator=cpu"""
+    paths = [f"--data.source={folder / 'train.parquet'}", f"--trainer.default_root_dir={folder}"]
+    main(["fit", *options.split(), *paths])
 
 
 def test_predict_needs_the_checkpoint_and_the_rows(run, server, tmp_path):
@@ -140,19 +124,19 @@ def test_predict_needs_the_checkpoint_and_the_rows(run, server, tmp_path):
     # The same as in this process, from the checkpoint in plain Python.
     module = NestedLightningModule.load_from_checkpoint(final, map_location="cpu")
     with torch.no_grad():
-        answer = module.predict(x)
-    check_columns(table.to_pydict(), module, answer)
+        prediction = module.predict(x)
+    check_columns(table.to_pydict(), module, prediction)
 
 
-def check_columns(columns, module, answer):
+def check_columns(columns, module, prediction):
     taxonomy = module.taxonomy
     for i, level in enumerate(taxonomy.levels):
-        for suffix, given in (("", answer.probabilities), ("_own", answer.own_probabilities)):
+        for suffix, given in (("", prediction.probabilities), ("_own", prediction.own_probabilities)):
             confidence, best = given[i].max(1)
             torch.testing.assert_close(torch.tensor(columns[f"{level}{suffix}_confidence"]), confidence)
             assert columns[level + suffix] == [taxonomy.names(i)[k] for k in best.tolist()]
-    # The path by hand: from the best coarsest class to the best child of each node, as long as it is sure enough.
-    probabilities = [p.tolist() for p in answer.probabilities]
+    # The path by hand: from the best coarsest class to the best child of each node, as long as it is confident enough.
+    probabilities = [p.tolist() for p in prediction.probabilities]
     for row, (path, depth, confidence) in enumerate(
         zip(columns["path"], columns["depth"], columns["path_confidence"], strict=True)
     ):
@@ -161,10 +145,10 @@ def check_columns(columns, module, answer):
             below = {node: probabilities[i][row][k] for k, node in enumerate(taxonomy.nodes(i)) if node[:-1] == prefix}
             prefix = max(below, key=below.get)
             steps.append((prefix, below[prefix]))
-        sure = next((i for i, (_, p) in enumerate(steps) if p < module.threshold), len(steps))
-        assert depth == sure
-        assert path == ("/".join(steps[sure - 1][0]) if sure else "")
-        assert confidence == pytest.approx(steps[max(sure - 1, 0)][1], abs=1e-6)
+        certain = next((i for i, (_, p) in enumerate(steps) if p < module.threshold), len(steps))
+        assert depth == certain
+        assert path == ("/".join(steps[certain - 1][0]) if certain else "")
+        assert confidence == pytest.approx(steps[max(certain - 1, 0)][1], abs=1e-6)
     assert len(set(columns["depth"])) > 1
 
 

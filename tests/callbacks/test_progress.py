@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import torch
 from helpers.commands import SHORT
-from helpers.toy import loader, toy_module, toy_trainer
+from helpers.toy import toy_fit
 
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, StageProgress, TemperatureScaling
 from nested_lightning.utils import console as terminal
@@ -17,20 +17,17 @@ FIT = ["fit", "--config=recipes/digits.yaml", *SHORT, "--trainer.accelerator=cpu
 
 
 def lines(capsys, tmp_path, *callbacks, **options):
-    trainer = toy_trainer(tmp_path, *callbacks, StageProgress(), enable_progress_bar=True, **options)
-    trainer.fit(toy_module(), loader(), loader(seed=1))
+    toy_fit(tmp_path, *callbacks, StageProgress(), enable_progress_bar=True, **options)
     return [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_line_per_epoch_with_what_is_left(capsys, tmp_path, monkeypatch):
+def test_a_line_per_epoch_with_the_time_left(capsys, tmp_path, monkeypatch):
     ticks = iter(range(0, 10_000, 30))
     clock = SimpleNamespace(monotonic=lambda: next(ticks))
     monkeypatch.setattr("nested_lightning.callbacks.progress.time", clock)
     shown = lines(capsys, tmp_path, CascadeTraining(max_epochs=[3, 2, 4], patience=5))
-    places = [
-        f"stage {i}/3 {level}" for i, level, n in ((1, "kind", 3), (2, "group", 2), (3, "leaf", 4)) for _ in range(n)
-    ]
-    assert [line[0] for line in shown] == places
+    stages = ["1/3 kind"] * 3 + ["2/3 group"] * 2 + ["3/3 leaf"] * 4
+    assert [line[0] for line in shown] == [f"stage {stage}" for stage in stages]
     assert [line[1] for line in shown[:4]] == [f"epoch {n} of at most {m}" for n, m in ((1, 3), (2, 3), (3, 3), (1, 2))]
     # An epoch takes half a minute, the time between two looks at the clock.
     for left, line in zip(range(8, 0, -1), shown, strict=False):
@@ -57,13 +54,11 @@ def test_without_a_cascade_there_is_an_epoch_and_no_guess(capsys, tmp_path):
 
 
 def test_no_bar_is_asked_for(capsys, tmp_path):
-    toy_trainer(tmp_path, CascadeTraining(max_epochs=1), RejectionFineTuning(steps=2), TemperatureScaling()).fit(
-        toy_module(), loader(), loader(seed=1)
-    )
+    toy_fit(tmp_path, CascadeTraining(max_epochs=1), RejectionFineTuning(steps=2), TemperatureScaling())
     assert capsys.readouterr().out == ""
 
 
-def test_what_a_terminal_is(monkeypatch):
+def test_detecting_a_terminal(monkeypatch):
     class Tty(io.StringIO):
         def isatty(self):
             return True
@@ -82,7 +77,7 @@ def test_steps_pass_through(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_on_a_terminal_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path):
+def test_on_a_terminal_ctrl_c_saves_and_says_how_to_resume(server, tmp_path):
     run, log = tmp_path / "run", tmp_path / "log"
     args = [*FIT, "--cascade.max_epochs=40", f"--trainer.default_root_dir={run}"]
     code = server.run(args, log, at="epoch 3 of at most 40", keys="\x03")
@@ -96,10 +91,10 @@ def test_on_a_terminal_ctrl_c_saves_and_says_how_to_go_on(server, tmp_path):
     assert message.rstrip().endswith(f" {' '.join(args)} --ckpt_path last")
     saved = torch.load(last, weights_only=True)
     assert saved["callbacks"]["CascadeTraining"]["epochs_in_all"] >= 2
-    # As it says, the same arguments go on from there; this time to the end, with calibration on the terminal.
+    # As it says, the same arguments resume the run; this time to the end, with calibration on the terminal.
     ended = server.run([*args, "--cascade.max_epochs=3", "--ckpt_path=last"], log, at="never", keys="x")
     shown = log.read_text()
     assert ended == 0, shown
     assert "epoch 1 of at most 3" not in shown.partition("stage 2/3")[0]
-    for part in ("stage 3/3 fine", "rejection, coarse", "rows through the network", "patience"):
+    for part in ("stage 3/3 fine", "rejection, coarse", "samples through the network", "patience"):
         assert part in shown

@@ -38,9 +38,8 @@ def by_hand(module) -> dict[str, float]:
 
 
 def test_after_and_before_calibration(fit, tmp_path):
-    rejection, temperature = RejectionFineTuning(steps=20), TemperatureScaling()
-    module, logged, printed = fit(rejection, temperature, Report())
-    after, before = by_hand(module), rejection.before
+    module, logged, printed = fit(RejectionFineTuning(steps=20), TemperatureScaling(), Report())
+    after, before = by_hand(module), module.evaluation.before
     assert "validation data, in %, after (before) calibration" in printed
     for level in TAXONOMY.levels:
         for name, cell in zip(("accuracy", "confidence", "ece"), cells(printed, level), strict=True):

@@ -1,4 +1,4 @@
-"""Ctrl-C between any two lines: a checkpoint of the step it fell into, and a second one that is not held back."""
+"""Ctrl-C at any time: the current step is saved first, and a second Ctrl-C ends the run at once."""
 
 import os
 import signal
@@ -6,23 +6,24 @@ import threading
 
 import pytest
 import torch
-from helpers.toy import loader, toy_module, toy_trainer
+from helpers.toy import toy_fit
+from helpers.witnesses import copy_of, same
 from lightning.pytorch.callbacks import Callback
 
 from nested_lightning.callbacks import CascadeTraining, RunCheckpoint
-from nested_lightning.callbacks.interruption import Interruption
+from nested_lightning.callbacks.signals import Interruption
 
 
 @pytest.fixture(autouse=True)
 def _own_handler():
-    """Lightning leaves the signal ignored, as it ends the process; so do shells for what runs in the background."""
+    """Restore the handler: Lightning leaves the signal ignored, and so do shells for background jobs."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
 class Press(Callback):
-    """Ctrl-C at the beginning of the ``n``-th call of a hook."""
+    """Press Ctrl-C at the start of the ``n``-th call of a hook."""
 
     def __init__(self, hook, n, times=1):
         self.left, self.times = n, times
@@ -37,9 +38,8 @@ class Press(Callback):
 
 def interrupted(root, *callbacks):
     """Return the optimizer steps in ``last.ckpt`` after a training of 2 steps an epoch that was interrupted."""
-    trainer = toy_trainer(root, CascadeTraining(max_epochs=4), *callbacks, RunCheckpoint(), enable_checkpointing=True)
     with pytest.raises(SystemExit):
-        trainer.fit(toy_module(), loader(), loader(seed=1))
+        toy_fit(root, CascadeTraining(max_epochs=4), *callbacks, RunCheckpoint())
     last = root / "checkpoints" / "last.ckpt"
     return torch.load(last, weights_only=True)["global_step"] if last.exists() else None
 
@@ -53,7 +53,7 @@ def interrupted(root, *callbacks):
         ("on_validation_start", 4, 6),  # the first was Lightning's check before training
     ],
 )
-def test_it_ends_where_training_can_go_on_from(tmp_path, hook, n, steps):
+def test_it_ends_where_training_can_be_resumed(tmp_path, hook, n, steps):
     assert interrupted(tmp_path, Press(hook, n)) == steps
 
 
@@ -76,19 +76,13 @@ def test_after_the_last_epoch_there_is_nothing_to_wait_for(tmp_path):
 
 def test_an_interrupted_run_ends_with_the_weights_of_another(tmp_path):
     def fit(root, *callbacks, **resume):
-        module = toy_module()
-        trainer = toy_trainer(
-            root, CascadeTraining(max_epochs=2), *callbacks, RunCheckpoint(), enable_checkpointing=True
-        )
-        trainer.fit(module, loader(), loader(seed=1), **resume)
-        return module.state_dict()
+        return copy_of(toy_fit(root, CascadeTraining(max_epochs=2), *callbacks, RunCheckpoint(), **resume))
 
     whole = fit(tmp_path / "whole")
     with pytest.raises(SystemExit):
         fit(tmp_path / "run", Press("on_train_batch_start", 4))  # an epoch's last: plain loaders resume at their first
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    again = fit(tmp_path / "run", ckpt_path="last")
-    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert same(whole, fit(tmp_path / "run", ckpt_path="last"))
 
 
 def test_others_keep_their_handlers():

@@ -1,26 +1,14 @@
-"""The weights at the end of the stages: which files, what is in them, and after a run that was cut off."""
+"""Files of the weights at the end of stages: names, content, and after an interrupted run."""
 
 import pytest
 import torch
 from helpers.commands import SHORT, run
-from helpers.toy import loader, toy_module, toy_trainer
-from helpers.witnesses import Scripted, copy_of, same, uneven
+from helpers.toy import toy_fit, toy_module
+from helpers.witnesses import Diary, Scripted, same, uneven
 from lightning.pytorch.callbacks import Callback
 
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, StageWeights
-from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.loading import load_run
-
-
-class Saves(Callback):
-    """Collects the network's weights after every epoch of training, before the cascade's decision."""
-
-    def __init__(self):
-        self.weights = []
-
-    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
-        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            self.weights.append(copy_of(module.network))
 
 
 def network_in(path):
@@ -32,27 +20,20 @@ def stage_files(root):
     return sorted(path.name for path in (root / "checkpoints").glob("stage-*"))
 
 
-def fit(root, *callbacks, module=None, data=None, **options):
-    trainer = toy_trainer(root, *callbacks, enable_checkpointing=True, plugins=[AtomicCheckpointIO()])
-    loaders = {"datamodule": data} if data else {"train_dataloaders": loader(), "val_dataloaders": loader(seed=1)}
-    trainer.fit(module or toy_module(), **loaders, **options)
-
-
 def test_the_best_weights_of_each_stage(tmp_path):
     class Best(Scripted):
         script = (3.0, 1.0, 2.0, 1.0, 2.0, 3.0, 2.0, 1.0, 0.5)  # best: epochs 2, 4, 9; three epochs a stage
 
-    saves = Saves()
-    calibration = RejectionFineTuning(steps=2)
-    fit(tmp_path, StageWeights(), CascadeTraining(max_epochs=3), saves, calibration, module=toy_module(Best))
+    diary, calibration = Diary(), RejectionFineTuning(steps=2)
+    toy_fit(tmp_path, StageWeights(), CascadeTraining(max_epochs=3), diary, calibration, module=toy_module(Best))
     assert stage_files(tmp_path) == ["stage-1-kind.ckpt", "stage-2-group.ckpt", "stage-3-leaf.ckpt"]
     for name, epoch in zip(stage_files(tmp_path), (2, 4, 9), strict=True):
-        assert same(network_in(tmp_path / "checkpoints" / name), saves.weights[epoch - 1]), name
+        assert same(network_in(tmp_path / "checkpoints" / name), diary.ended[epoch - 1]), name
     assert not network_in(tmp_path / "checkpoints" / "stage-3-leaf.ckpt")["heads.2.rejection_fitted"]
 
 
 def test_training_in_one_stage_has_the_finest_level_s_name(tmp_path):
-    fit(tmp_path, StageWeights(), CascadeTraining(stages=["leaf"], max_epochs=2))
+    toy_fit(tmp_path, StageWeights(), CascadeTraining(stages=["leaf"], max_epochs=2))
     assert stage_files(tmp_path) == ["stage-3-leaf.ckpt"]
 
 
@@ -65,11 +46,11 @@ def test_resumed_in_the_middle_of_the_epoch_that_ends_a_stage(tmp_path):
             if trainer.global_step == 7:  # epochs of four steps: the second stage's, after its last.ckpt of step 6
                 raise KeyboardInterrupt
 
-    fit(tmp_path / "whole", *callbacks(), data=uneven(32, 32, 32))
+    toy_fit(tmp_path / "whole", *callbacks(), data=uneven(32, 32, 32))
     with pytest.raises(SystemExit):
-        fit(tmp_path / "cut", *callbacks(), Killed(), data=uneven(32, 32, 32))
+        toy_fit(tmp_path / "cut", *callbacks(), Killed(), data=uneven(32, 32, 32))
     assert stage_files(tmp_path / "cut") == ["stage-1-kind.ckpt"]
-    fit(tmp_path / "cut", *callbacks(), data=uneven(32, 32, 32), ckpt_path="last")
+    toy_fit(tmp_path / "cut", *callbacks(), data=uneven(32, 32, 32), ckpt_path="last")
     assert stage_files(tmp_path / "cut") == stage_files(tmp_path / "whole")
     for name in stage_files(tmp_path / "whole"):
         a, b = (network_in(tmp_path / run / "checkpoints" / name) for run in ("whole", "cut"))
@@ -80,9 +61,9 @@ def test_a_finished_run_resumed_leaves_them_alone(tmp_path):
     def callbacks():
         return CascadeTraining(max_epochs=1), StageWeights(), RunCheckpoint(), RejectionFineTuning(steps=2)
 
-    fit(tmp_path, *callbacks())
+    toy_fit(tmp_path, *callbacks())
     before = {name: (tmp_path / "checkpoints" / name).read_bytes() for name in stage_files(tmp_path)}
-    fit(tmp_path, *callbacks(), ckpt_path="last")
+    toy_fit(tmp_path, *callbacks(), ckpt_path="last")
     assert {name: (tmp_path / "checkpoints" / name).read_bytes() for name in stage_files(tmp_path)} == before
 
 

@@ -1,4 +1,4 @@
-"""What is in a W&B run that was made offline, killed and resumed."""
+"""The content of a W&B run that was made offline, killed and resumed."""
 
 import csv
 import html
@@ -16,13 +16,14 @@ from faults.runs import at_moment
 from helpers.commands import SHORT
 from helpers.killed_run import Server
 from helpers.once import made_once
-from helpers.toy import TAXONOMY, loader, toy_module, toy_trainer
+from helpers.toy import TAXONOMY, toy_fit, toy_module
 from helpers.wandb_file import WandbFiles
 from lightning.pytorch.loggers import WandbLogger
 from PIL import Image
 
 from nested_lightning import Taxonomy
 from nested_lightning.callbacks import CascadeTraining, RunCheckpoint, TemperatureScaling, WandbRun
+from nested_lightning.callbacks.wandb import scheme
 from nested_lightning.loggers import RunWandbLogger, wandb_run_id
 
 LEVELS = ("coarse", "middle", "fine")
@@ -118,22 +119,22 @@ def test_figures_are_there_before_and_after_calibration_and_of_each_stage(root: 
 
 def test_samples_are_the_most_confident_mistakes_first(root: Path, files: WandbFiles) -> None:
     columns, rows = files.table("samples/test")
-    answers = [column for level in LEVELS for column in (level, f"{level} confidence")]
-    assert columns == ["row", "input", "label", *answers, "depth", "rejected", "mistake"]
+    predicted = [column for level in LEVELS for column in (level, f"{level} confidence")]
+    assert columns == ["row", "input", "label", *predicted, "depth", "rejected", "mistake"]
     assert len(rows) == 100
     taxonomy = Taxonomy.from_yaml("taxonomies/digits.yaml")
-    sure = []
+    confidences = []
     for row in rows:
-        answer, confidence = row[3:9:2], row[4:9:2]
-        wrong = [name != true for name, true in zip(answer, row[2].split("/"), strict=True)]
-        assert any(wrong) == row[-1]
-        assert tuple(answer) in taxonomy.leaves
+        prediction, confidence = row[3:9:2], row[4:9:2]
+        incorrect = [name != true for name, true in zip(prediction, row[2].split("/"), strict=True)]
+        assert any(incorrect) == row[-1]
+        assert tuple(prediction) in taxonomy.leaves
         assert sum(c >= 0.5 for c in confidence) == row[-3]
         assert (row[-3] == 0) == row[-2]
-        sure.append(max((c for c, w in zip(confidence, wrong, strict=True) if w), default=-1))
-    mistakes = [c for c in sure if c >= 0]
+        confidences.append(max((c for c, w in zip(confidence, incorrect, strict=True) if w), default=-1))
+    mistakes = [c for c in confidences if c >= 0]
     assert mistakes, "this short a training makes mistakes"
-    assert sure[: len(mistakes)] == sorted(mistakes, reverse=True)
+    assert confidences[: len(mistakes)] == sorted(mistakes, reverse=True)
     # The picture of a row is that of the digits.
     from sklearn.datasets import load_digits
 
@@ -187,8 +188,7 @@ def test_a_plain_logger_in_python_holds_the_same(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(wandb, "run", None)  # that of a test of recipes, which its service has outlived
     logger = WandbLogger(save_dir=tmp_path, id=wandb_run_id(tmp_path), offline=True)
     steps = [CascadeTraining(max_epochs=1), TemperatureScaling(), WandbRun(), RunCheckpoint()]
-    trainer = toy_trainer(tmp_path, *steps, logger=logger, enable_checkpointing=True)
-    trainer.fit(toy_module(), loader(), loader(seed=1))
+    toy_fit(tmp_path, *steps, logger=logger)
     wandb.teardown()  # its service has written everything then
     files = WandbFiles(tmp_path)
     assert files.ids == {wandb_run_id(tmp_path)}
@@ -199,8 +199,7 @@ def test_a_plain_logger_in_python_holds_the_same(tmp_path: Path, monkeypatch: py
 
 
 def test_without_wandb_nothing_is_asked_of_it(tmp_path: Path) -> None:
-    trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=1), WandbRun())
-    trainer.fit(toy_module(), loader(), loader(seed=1))
+    toy_fit(tmp_path, CascadeTraining(max_epochs=1), WandbRun())
     assert not list(tmp_path.iterdir())
 
 
@@ -223,14 +222,10 @@ def test_a_folder_without_a_run_has_no_id(tmp_path: Path) -> None:
     ],
 )
 def test_the_scheme_is_named(expected: str, cascade: dict, options: dict, tmp_path: Path) -> None:
-    from nested_lightning.callbacks.wandb import scheme
-
     if "criterion" in options:
         options["criterion"].__name__ = "mine"
-    module = toy_module(**options)
-    trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=1, **cascade))
-    trainer.fit(module, loader(), loader(seed=1))
-    assert scheme(trainer, module) == expected
+    module = toy_fit(tmp_path, CascadeTraining(max_epochs=1, **cascade), module=toy_module(**options))
+    assert scheme(module) == expected
 
 
 @pytest.mark.slow
@@ -253,14 +248,13 @@ def test_dbpedia(server: Server, data_dir: Path, tmp_path: Path) -> None:
     """Real texts, with a small backbone and one epoch per stage."""
     root, log, levels = tmp_path / "run", tmp_path / "log", ("l1", "l2", "l3")
     source = f"[{data_dir / 'dbpedia_classes'},{data_dir / 'dbpedia_l1l2'}]"
-    args = [
-        "fit",
-        "--config=recipes/dbpedia.yaml",
-        "--config=recipes/loggers/wandb.yaml",
-        *SHORT,
+    args = ["fit", "--config=recipes/dbpedia.yaml", "--config=recipes/loggers/wandb.yaml", *SHORT]
+    args += [
         "--data.budgets=null",
+        f"--data.source={source}",
+        "--model.backbone.n_grams=5000",
+        "--model.backbone.channels=50",
     ]
-    args += [f"--data.source={source}", "--model.backbone.n_grams=5000", "--model.backbone.channels=50"]
     args += ["--figures.draw=stages", "--wandb.samples=30", f"--trainer.default_root_dir={root}"]
     assert server.run(args, log) == 0, log.read_text()
     files = WandbFiles(root)

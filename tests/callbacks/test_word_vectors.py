@@ -27,10 +27,10 @@ def file(tmp_path: Path) -> Path:
 
 
 def data() -> HierarchicalDataModule:
-    rows = {"text": ["the owl at night", "a cod by night"] * 10, "label": ["owl", "cod"] * 10}
-    return HierarchicalDataModule(
-        datasets.Dataset.from_dict(rows), TAXONOMY, input_column="text", label_columns="label", seed=0
+    rows = datasets.Dataset.from_dict(
+        {"text": ["the owl at night", "a cod by night"] * 10, "label": ["owl", "cod"] * 10}
     )
+    return HierarchicalDataModule(rows, TAXONOMY, input_column="text", label_columns="label", seed=0)
 
 
 def module(vocabulary_size: int = 20, size: int = 3) -> NestedLightningModule:
@@ -86,7 +86,7 @@ def test_real_vectors(data_dir: Path, tmp_path: Path) -> None:
     assert start[data().vocabulary.words.index("night")].tolist() == pytest.approx(table["vector"][row].as_py())
 
 
-def test_what_is_refused(file: Path, tmp_path: Path) -> None:
+def test_refusals(file: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"dimension 3, the backbone of 5: set its embedding_channels to 3"):
         fit(tmp_path, file, module(size=5))
     with pytest.raises(ConfigurationError, match=r"built for 4 words, but the data has 8.*data\.text\.vocabulary_size"):

@@ -94,7 +94,7 @@ KNOWN = {
 }
 
 
-def test_what_runs_of_ones_own_name_is_known() -> None:
+def test_names_in_own_runs_are_known() -> None:
     refuse_foreign(KNOWN, (), "a.ckpt")
 
 
@@ -116,7 +116,7 @@ def test_what_runs_of_ones_own_name_is_known() -> None:
 def test_other_names_are_refused_unless_trusted(group: str, option: str, value: Any, named: str) -> None:
     options: dict[str, Any] = {name: dict(below) for name, below in KNOWN.items()}
     options[group][option] = value
-    with pytest.raises(CheckpointError, match=rf"a\.ckpt names '{named}'.*--{group}\.{option}"):
+    with pytest.raises(CheckpointError, match=rf"a\.ckpt names '{named}'.*in the recipe, as {group}\.{option}"):
         refuse_foreign(options, (), "a.ckpt")
     refuse_foreign(options, {named}, "a.ckpt")
 
@@ -180,7 +180,7 @@ trainer: {default_root_dir: run, accelerator: cpu, enable_progress_bar: false}
 """
 
 
-def test_a_class_of_ones_own_is_named_once_more(
+def test_a_users_class_has_to_be_named_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -200,6 +200,6 @@ def test_a_class_of_ones_own_is_named_once_more(
     assert not (tmp_path / "imported").exists()
     assert load_run(final, trusted=["own_encoder.Encoder"])[0].network.backbone.in_features == 2
     for named in ("--config=recipe.yaml", "--model.backbone=own_encoder.Encoder"):
-        run("predict", "--ckpt_path", final, named, "--trainer.default_root_dir", "answers")
-        (tmp_path / "answers" / "predictions.parquet").unlink()
+        run("predict", "--ckpt_path", final, named, "--trainer.default_root_dir", "predicted")
+        (tmp_path / "predicted" / "predictions.parquet").unlink()
     assert (tmp_path / "imported").exists()

@@ -259,7 +259,7 @@ def test_a_loss_that_is_not_finite(folder: Path, capsys: pytest.CaptureFixture[s
     ("test", "nowhere.ckpt", "there is no checkpoint 'nowhere.ckpt'"),
     ("test", "last", "there is no checkpoint 'last'"),
     ("predict", "short.ckpt", "short.ckpt cannot be read as a checkpoint"),
-    ("predict", "tensor.ckpt", "tensor.ckpt is no checkpoint of a training run"),
+    ("predict", "tensor.ckpt", "tensor.ckpt is not a checkpoint of a training run"),
 ])  # fmt: skip
 def test_not_a_checkpoint(command: str, name: str, part: str, folder: Path, trained: Path, mistake: Check) -> None:
     (folder / "text.ckpt").write_text("not a checkpoint")

@@ -329,7 +329,7 @@ def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
     rest = process.stdout.read()
     assert process.wait() == 130
     assert "Traceback" not in rest
-    told = f"Interrupted. {tmp_path / 'run' / 'checkpoints' / 'last.ckpt'} is saved. To go on: "
+    told = f"Interrupted. {tmp_path / 'run' / 'checkpoints' / 'last.ckpt'} is saved. To resume: "
     assert told + f"nested-lightning {' '.join(command[3:])} --ckpt_path last" in rest
     command += [*SHORT, "--ckpt_path", "last"]
     again = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout

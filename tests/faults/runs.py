@@ -78,7 +78,7 @@ class Run:
         callbacks = {name.partition("{")[0]: state for name, state in final["callbacks"].items()}
         callbacks.pop("RunCheckpoint")  # has paths
         callbacks["Figures"].pop("seconds")  # wall time
-        kept = ("state_dict", "optimizer_states", "global_step", "epoch", "config")
+        kept = ("state_dict", "optimizer_states", "global_step", "epoch", "config", "evaluation")
         return {**{key: final[key] for key in kept}, "callbacks": callbacks, "rows": self.rows()}
 
     def rows(self) -> set[tuple[tuple[str, str], ...]]:

@@ -38,7 +38,7 @@ def test_one_process(server: Server, one: Whole, tmp_path: Path, when: str) -> N
     assert codes == [143], run.log
     assert run.place == place
     assert "Traceback" not in run.log
-    assert ("last.ckpt is saved. To go on: python" in run.log) == (when != "before the first step")
+    assert ("last.ckpt is saved. To resume: python" in run.log) == (when != "before the first step")
     assert same(run.finish(), one.result)
 
 

@@ -28,8 +28,8 @@ import json
 from pathlib import Path
 
 read = {{name: [int(row["number"]) for row in trainer.datamodule.rows(name)] for name in {list(ROWS)}}}
-measured = int(steps[2].measured[1].metrics.risks[0].sum())
-record = {{"read": read, "steps": trainer.global_step, "measured": measured, "after": steps[2].after}}
+measured = int(model.evaluation.measured.metrics.risks[0].sum())
+record = {{"read": read, "steps": trainer.global_step, "measured": measured, "after": model.evaluation.after}}
 Path(f"{{trainer.global_rank}}.json").write_text(json.dumps(record))
 """
 

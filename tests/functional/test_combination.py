@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.functional.calibration import log_probabilities
-from nested_lightning.functional.combination import COMBINATIONS, calibrate_and_combine, get_combination
+from nested_lightning.functional.combination import COMBINATIONS, get_combination
 from nested_lightning.taxonomy import Taxonomy
 
 
@@ -217,15 +217,6 @@ def test_extreme_logits_give_no_nan():
 def test_rejected_mass_of_the_coarsest_level_stays_under_nested():
     refined = combined("nested", [[[0.3, 0.1]], [[0.1, 0.1, 0.1, 0.1]]], TAXONOMY)
     assert refined[1].sum().item() == pytest.approx(0.4)
-
-
-def test_the_way_from_logits():
-    logits = [torch.randn(3, 3), torch.randn(3, 5)]
-    own, refined = calibrate_and_combine(logits, torch.tensor([2.0, 0.5]), COMBINATIONS["nested"], TAXONOMY)
-    assert all(torch.equal(*pair) for pair in zip(own, map(log_probabilities, logits, (2.0, 0.5)), strict=True))
-    assert all(torch.equal(*pair) for pair in zip(refined, COMBINATIONS["nested"](own, TAXONOMY), strict=True))
-    first, _ = calibrate_and_combine(logits[:1], [2.0, 0.5], COMBINATIONS["nested"], TAXONOMY)
-    assert len(first) == 1
 
 
 def test_get_combination():

@@ -7,12 +7,13 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from nested_lightning import NestedLightningModule, Taxonomy
+from nested_lightning.checkpoints.io import AtomicCheckpointIO
 
 TAXONOMY = Taxonomy.from_paths(["a/p/1", "a/p/2", "a/q/3", "b/r/4", "b/r/5"], levels=["kind", "group", "leaf"])
 CENTRES = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
@@ -77,10 +78,20 @@ class Recorder(Logger):
 
 
 def toy_trainer(root: Path, *callbacks: Callback, **options: Any) -> L.Trainer:
-    """Return a stock trainer that writes and prints as little as possible."""
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    plain = {"accelerator": "cpu", "devices": 1, "max_epochs": -1, "enable_model_summary": False}
-    return L.Trainer(default_root_dir=root, callbacks=list(callbacks), **{**quiet, **plain, **options})
+    """Return a stock trainer that writes and prints as little as it can; it saves only with a checkpoint callback."""
+    saves = any(isinstance(callback, Checkpoint) for callback in callbacks)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    plain = {"accelerator": "cpu", "devices": 1, "max_epochs": -1}
+    saving = {"enable_checkpointing": saves, "plugins": [AtomicCheckpointIO()] if saves else None}
+    return L.Trainer(default_root_dir=root, callbacks=list(callbacks), **{**quiet, **plain, **saving, **options})
+
+
+def toy_fit(root: Path, *callbacks: Callback, module: Any = None, data: Any = None, **options: Any) -> Any:
+    """Train a toy module on two steps an epoch, or on a data module, and return it; ``ckpt_path`` resumes."""
+    module, resume = module or toy_module(), {"ckpt_path": options.pop("ckpt_path", None)}
+    loaders = {"datamodule": data} if data else {"train_dataloaders": loader(), "val_dataloaders": loader(seed=1)}
+    toy_trainer(root, *callbacks, **options).fit(module, **loaders, **resume)
+    return module
 
 
 def read_metrics(run: Path) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-from helpers.toy import loader, read_metrics, toy_module, toy_trainer
+from helpers.toy import read_metrics, toy_fit
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -48,15 +48,8 @@ def test_half_a_row_of_a_killed_process_is_removed(tmp_path):
 
 def test_a_resumed_run_keeps_its_rows(tmp_path):
     def fit(max_epochs, *callbacks, **resume):
-        trainer = toy_trainer(
-            tmp_path,
-            RunCheckpoint(),
-            *callbacks,
-            max_epochs=max_epochs,
-            logger=RunCSVLogger(str(tmp_path)),
-            enable_checkpointing=True,
-        )
-        trainer.fit(toy_module(), loader(), loader(seed=1), **resume)
+        logger = RunCSVLogger(str(tmp_path))
+        toy_fit(tmp_path, RunCheckpoint(), *callbacks, max_epochs=max_epochs, logger=logger, **resume)
 
     class More(Callback):
         def on_train_epoch_end(self, trainer, module):

@@ -1,4 +1,4 @@
-"""Answers to many rows, against slow loops over the rows."""
+"""Predictions for many samples, checked by slow loops."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from helpers.toy import TAXONOMY, rows
 
 from nested_lightning.functional.combination import nested
 from nested_lightning.functional.path import consistent_path
-from nested_lightning.metrics.predictions import Answers
+from nested_lightning.metrics.predictions import EvaluatedPredictions
 
 THRESHOLD = 0.6
 
@@ -27,54 +27,54 @@ def target():
 
 
 @pytest.fixture(scope="module")
-def answers(log_probabilities, target):
-    return Answers.of(log_probabilities, target, TAXONOMY)
+def predictions(log_probabilities, target):
+    return EvaluatedPredictions.from_log_probabilities(log_probabilities, target, TAXONOMY)
 
 
-def test_paths_and_depths_are_those_of_predictions(answers, log_probabilities):
+def test_paths_and_depths_are_those_of_predictions(predictions, log_probabilities):
     path, depth, confidence = consistent_path(log_probabilities, TAXONOMY, THRESHOLD)
-    assert torch.equal(answers.depth(THRESHOLD), depth)
+    assert torch.equal(predictions.depth(THRESHOLD), depth)
     cut = torch.arange(3) >= depth[:, None]
-    assert torch.equal(answers.path.masked_fill(cut, -1), path)
-    deepest = answers.confidence.gather(1, (depth - 1).clamp(min=0)[:, None])[:, 0]
+    assert torch.equal(predictions.path.masked_fill(cut, -1), path)
+    deepest = predictions.confidence.gather(1, (depth - 1).clamp(min=0)[:, None])[:, 0]
     assert deepest[depth > 0].tolist() == pytest.approx(confidence[depth > 0].tolist(), abs=1e-6)
 
 
-def test_confusion_counts_every_known_row(answers, log_probabilities, target):
+def test_confusion_counts_every_known_sample(predictions, log_probabilities, target):
     expected = torch.zeros(5, 5, dtype=torch.long)
     for row, label in zip(log_probabilities[2], target[:, 2].tolist(), strict=True):
         if label >= 0:
             expected[label, row.argmax()] += 1
-    assert torch.equal(answers.confusion(2, 5), expected)
+    assert torch.equal(predictions.confusion(2, 5), expected)
 
 
-def test_where_answers_end(answers, target):
+def test_counts_of_depths(predictions, target):
     expected = torch.zeros(4, 3, dtype=torch.long)
-    for path, confidence, truth in zip(answers.path, answers.confidence, target, strict=True):
+    for path, confidence, truth in zip(predictions.path, predictions.confidence, target, strict=True):
         depth = int((confidence >= THRESHOLD).sum())
         pairs = list(zip(path[:depth].tolist(), truth[:depth].tolist(), strict=True))
-        if any(label not in (-1, answer) for answer, label in pairs):
+        if any(label not in (-1, predicted) for predicted, label in pairs):
             kind = 1
         else:
             kind = 2 if not pairs or pairs[-1][1] < 0 else 0
         expected[depth, kind] += 1
-    assert torch.equal(answers.depths(THRESHOLD), expected)
+    assert torch.equal(predictions.count_depths(THRESHOLD), expected)
     assert (expected.sum(dim=0) > 0).all()
 
 
-def test_the_worst_come_first(answers, target):
-    order = answers.worst_first()
+def test_the_worst_come_first(predictions, target):
+    order = predictions.worst_first()
     assert sorted(order.tolist()) == list(range(200))
-    wrong = (target >= 0) & (answers.path != target)
-    mistakes = int(wrong.any(dim=1).sum())
+    incorrect = (target >= 0) & (predictions.path != target)
+    mistakes = int(incorrect.any(dim=1).sum())
     assert 0 < mistakes < 200
-    sure = [float(answers.confidence[i][wrong[i]].max()) for i in order[:mistakes]]
-    assert sure == sorted(sure, reverse=True)
-    rest = answers.confidence[order[mistakes:], -1].tolist()
+    confidences = [float(predictions.confidence[i][incorrect[i]].max()) for i in order[:mistakes]]
+    assert confidences == sorted(confidences, reverse=True)
+    rest = predictions.confidence[order[mistakes:], -1].tolist()
     assert rest == sorted(rest)
 
 
 def test_the_first_levels_alone(log_probabilities, target):
-    answers = Answers.of(log_probabilities[:2], target, TAXONOMY)
-    assert answers.path.shape == answers.target.shape == (200, 2)
-    assert answers.depths(THRESHOLD).shape == (3, 3)
+    predictions = EvaluatedPredictions.from_log_probabilities(log_probabilities[:2], target, TAXONOMY)
+    assert predictions.path.shape == predictions.target.shape == (200, 2)
+    assert predictions.count_depths(THRESHOLD).shape == (3, 3)

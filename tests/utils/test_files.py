@@ -8,7 +8,7 @@ def test_the_message_names_file_disk_and_remedy(tmp_path):
     path = tmp_path / "a" / "metrics.csv"
     with pytest.raises(WriteError) as error, writing(path):
         raise OSError(28, "No space left on device")
-    for word in (str(path), "No space left on device", "MB free on the disk at /", "--trainer.default_root_dir"):
+    for word in (str(path), "No space left on device", "MB free on the disk at /", "default_root_dir"):
         assert word in str(error.value)
 
 
@@ -16,14 +16,14 @@ def test_a_folder_that_is_not_there_yet_lies_on_a_disk(tmp_path):
     assert disk_of(tmp_path / "a" / "b") == disk_of(tmp_path / "a")
 
 
-def test_what_was_there_stays_until_all_is_written(tmp_path):
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path):
     path = tmp_path / "new" / "config.yaml"
-    with replacing(path) as beside, open(beside, "w") as file:
+    with replacing(path) as temporary, open(temporary, "w") as file:
         file.write("first")
     assert path.read_text() == "first"
 
     def fail():
-        with replacing(path) as beside, open(beside, "w") as file:
+        with replacing(path) as temporary, open(temporary, "w") as file:
             file.write("half of the sec")
             raise OSError(28, "No space left on device")
 

@@ -2,7 +2,7 @@ import subprocess
 
 import torch
 import yaml
-from helpers.toy import loader, read_metrics, toy_module, toy_trainer
+from helpers.toy import read_metrics, toy_fit
 
 from nested_lightning.callbacks import RunCheckpoint
 from nested_lightning.loggers import RunCSVLogger
@@ -46,10 +46,8 @@ def test_no_git(tmp_path, monkeypatch):
 def test_in_every_checkpoint_and_log(tmp_path, monkeypatch):
     monkeypatch.setenv("PL_GLOBAL_SEED", "5")
     for max_epochs in (1, 2):
-        trainer = toy_trainer(
-            tmp_path, RunCheckpoint(), max_epochs=max_epochs, logger=RunCSVLogger(tmp_path), enable_checkpointing=True
-        )
-        trainer.fit(toy_module(), loader(), loader(seed=1), ckpt_path="last" if max_epochs > 1 else None)
+        resume = "last" if max_epochs > 1 else None
+        toy_fit(tmp_path, RunCheckpoint(), max_epochs=max_epochs, logger=RunCSVLogger(tmp_path), ckpt_path=resume)
     for name in ("last", "final"):
         saved = torch.load(tmp_path / "checkpoints" / f"{name}.ckpt", weights_only=True)["provenance"]
         assert saved["seed"] == 5

@@ -13,7 +13,7 @@ from PIL import Image
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.utils.yaml import compose
 
-_SUMMARY = {"levels": list, "classes": list, "split": str, "before": dict, "after": dict, "epochs": list,
+_SUMMARY: dict[str, Any] = {"levels": list, "classes": list, "split": str, "before": dict, "after": dict, "epochs": list,
             "rows": int, "seconds": (int, float), "parameters": int, "seed": int, "versions": dict}  # fmt: skip
 _MOST_BYTES = 50_000_000
 _MOST_PIXELS = 50_000_000  # a browser needs four bytes for each
@@ -158,7 +158,8 @@ def flattened(settings: dict[str, Any], above: str = "") -> dict[str, str]:
         if isinstance(value, dict) and value:
             flat |= flattened(value, f"{above}{key}.")
         else:
-            flat[f"{above}{key}"] = (
+            text = (
                 value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str, skipkeys=True)
             )
+            flat[f"{above}{key}"] = text
     return flat

@@ -66,7 +66,7 @@ def test_levels_of_a_taxonomy_of_columns_and_of_a_run(capsys: pytest.CaptureFixt
     recipe.write_text(yaml.safe_dump({"data": {"label_columns": ["order", "species"]}}))
     assert "Level order" in panels(printed(capsys, "--config", recipe))
     assert "Level l3" in panels(printed(capsys, "--config", "taxonomies/dbpedia.yaml"))
-    trainer = toy_trainer(tmp_path / "run", RunCheckpoint(), max_epochs=1, enable_checkpointing=True)
+    trainer = toy_trainer(tmp_path / "run", RunCheckpoint(), max_epochs=1)
     trainer.fit(toy_module(), loader(), loader(seed=1))
     found = panels(printed(capsys, "--run", tmp_path / "run"))
     assert [name for name in found if name.startswith("Level ")] == [f"Level {level}" for level in TAXONOMY.levels]
