@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path as File
 from typing import Any
 
 import yaml
 
 from nested_lightning.errors import TaxonomyError, suggestion
 from nested_lightning.taxonomy.tree import Path
+from nested_lightning.utils.files import replacing
 from nested_lightning.utils.yaml import compose
 
 Branch = dict[str, Any]  # name -> the branch below it; empty below a leaf
@@ -43,13 +45,17 @@ def _drawn(branch: Branch, indent: str) -> Iterator[str]:
 
 
 def write_yaml(path: str | os.PathLike[str], levels: Sequence[str], leaves: Sequence[Path]) -> None:
-    """Write levels and tree, or a list of leaf paths if a tree could not keep the order of the leaves."""
+    """Write levels and tree, or a list of leaf paths if a tree could not keep the order of the leaves.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
     tree = nested(leaves)
     in_order = list(_flat(tree, ())) == list(leaves)
     content = {"levels": list(levels)} | ({"tree": _plain(tree)} if in_order else {"leaves": list(map(list, leaves))})
     text = yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False, default_flow_style=None)
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    with replacing(path, "choose another file") as temporary:
+        File(temporary).write_text(text, encoding="utf-8", newline="\n")
 
 
 class _Dumper(yaml.SafeDumper):

@@ -31,6 +31,6 @@ def report(runs: list[Path], *, out: Path = Path("report.html")) -> None:
     except OSError as error:
         raise ConfigurationError(f"{out} cannot be written ({error.strerror}): choose another --out") from error
     page = page_of(read_runs(runs))
-    with replacing(out) as beside:
-        Path(beside).write_text(page, encoding="utf-8")
+    with replacing(out, "choose another --out") as temporary:
+        Path(temporary).write_text(page, encoding="utf-8")
     print(f"Report of {len(runs)} run{'s' * (len(runs) > 1)}: {out.absolute()}")

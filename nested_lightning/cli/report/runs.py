@@ -13,8 +13,12 @@ from PIL import Image
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.utils.yaml import compose
 
-_SUMMARY: dict[str, Any] = {"levels": list, "classes": list, "split": str, "before": dict, "after": dict, "epochs": list,
-            "rows": int, "seconds": (int, float), "parameters": int, "seed": int, "versions": dict}  # fmt: skip
+_SUMMARY: dict[str, Any] = {
+    **dict.fromkeys(("levels", "classes", "epochs"), list),
+    **dict.fromkeys(("before", "after", "versions"), dict),
+    **dict.fromkeys(("rows", "parameters", "seed"), int),
+    **{"split": str, "seconds": (int, float)},
+}
 _MOST_BYTES = 50_000_000
 _MOST_PIXELS = 50_000_000  # a browser needs four bytes for each
 
