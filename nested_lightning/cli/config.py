@@ -13,7 +13,9 @@ from nested_lightning.utils.resources import resource
 from nested_lightning.utils.yaml import compose
 
 _MODULE = re.compile(r"(?<![\w./\\{-])([^\W\d]\w*)(?:\.[^\W\d]\w*)+(?![\w/\\])")  # the first part of a dotted name
-_GROUPS = ("model", "data", "trainer", "cascade", "rejection", "temperature", "checkpoint")
+CALLBACKS = ("cascade", "rejection", "temperature", "checkpoint", "figures", "wandb")
+"""Groups of options that are callbacks, which ``without`` can leave out."""
+_GROUPS = ("model", "data", "trainer", *CALLBACKS)
 
 
 class ConfigFile(NamedTuple):
@@ -123,7 +125,8 @@ def _problem(name: str, key: yaml.Node, scalar: str | None, lines: Mapping[str, 
         return "a key is empty: name the option"
     is_file = any(os.path.isfile(os.path.join(place, scalar or "")) for place in ("", folder))
     if name in _GROUPS and scalar is not None and not is_file:
-        return f"{name!r} is followed by {scalar!r}: indent its options, or remove the key"
+        out = f". To leave the callback out: without: [{name}]" if name in CALLBACKS else ""
+        return f"{name!r} is followed by {scalar!r}: indent its options, or remove the key{out}"
     return ""
 
 

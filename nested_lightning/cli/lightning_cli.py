@@ -6,14 +6,14 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
@@ -33,7 +33,7 @@ from nested_lightning.callbacks import (
 from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.cli import OTHER_COMMANDS
 from nested_lightning.cli.checkpoint_options import SaveRunConfig, with_checkpoint_options
-from nested_lightning.cli.config import open_configs
+from nested_lightning.cli.config import CALLBACKS, open_configs
 from nested_lightning.cli.messages import ShortHelp, explain
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.errors import ConfigurationError, mistake_behind
@@ -58,6 +58,11 @@ class NestedCLI(LightningCLI):
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(Figures, "figures")
         parser.add_lightning_class_args(WandbRun, "wandb")
+        parser.add_argument(
+            "--without",
+            type=list[Literal[CALLBACKS]] | Literal[CALLBACKS] | None,  # type: ignore[valid-type]
+            help=f"Callbacks to leave out, such as [rejection,temperature]: {', '.join(CALLBACKS)}.",
+        )
         parser.link_arguments(
             "data", "model.taxonomy", compute_fn=lambda data: data.taxonomy.to_dict(), apply_on="instantiate"
         )
@@ -94,6 +99,9 @@ class NestedCLI(LightningCLI):
             )
         if self.subcommand == "fit" and path not in (None, "last"):
             AtomicCheckpointIO().load_checkpoint(path)  # the others have read it for its options
+        limits = (options.trainer.max_epochs, options.trainer.max_steps, options.trainer.max_time)
+        if self.subcommand == "fit" and "cascade" in _as_list(options.without) and limits == (-1, -1, None):
+            raise ConfigurationError("nothing ends the training without the cascade: set trainer.max_epochs")
         # Loggers of this package write into the folder of the run, also with a config.yaml of another folder.
         # ${trainer.default_root_dir} in a recipe would not do: with any ${...} jsonargparse 4.53 writes all options
         # out and reads them again, which turns a checkpoint's label "3" into a number.
@@ -125,6 +133,11 @@ class NestedCLI(LightningCLI):
         if has_bar or options.enable_progress_bar is False:
             defaults = self.trainer_defaults["callbacks"]
             self.trainer_defaults["callbacks"] = [c for c in defaults if not isinstance(c, StageProgress)]
+        without = _as_list(self.config_init[self.subcommand].without)
+        parser = self._parser(self.subcommand)
+        parser.callback_keys = [key for key in parser.callback_keys if key not in without]
+        if "checkpoint" in without and not any(isinstance(c, Checkpoint) for c in _as_list(options.callbacks)):
+            kwargs["enable_checkpointing"] = False
         if self.subcommand == "predict" and options.devices == "auto":
             kwargs["devices"] = 1  # keeps the predictions in input order
         return super().instantiate_trainer(**kwargs, plugins=[*_as_list(options.plugins), AtomicCheckpointIO()])

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from nested_lightning.cli.config import Configs
+from nested_lightning.cli.config import CALLBACKS, Configs
 from nested_lightning.errors import suggestion
 
 _KEY = re.compile(r'Parser key "([^"]+)"|full_key: (\S+)')
@@ -67,6 +67,8 @@ def explain(message: str, parser: ArgumentParser, configs: Configs, other_comman
         for pattern, shorter in _SHORTER:
             problem = re.sub(pattern, shorter, problem, flags=re.DOTALL | re.MULTILINE)
         problem = " ".join(problem.split()).removeprefix("- ")
+        if key in CALLBACKS and "Unable to load config" in problem:
+            problem += f". To leave the callback out: --without {key}"
         if "arguments are required" in problem and not key:
             model = "" if prefix == "fit." else "a trained model with --ckpt_path RUN/checkpoints/final.ckpt, or "
             problem += f". Give {model}a recipe with --config FILE (listed by: nested-lightning recipes list)"

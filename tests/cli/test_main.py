@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from helpers.commands import SHORT, digits, run
+from helpers.commands import SHORT, digits, refused, run, write_rows
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
@@ -153,6 +153,41 @@ def test_a_finished_run_is_shown_not_trained_again(
     assert "stage" not in (shown := capsys.readouterr().out)
     assert "ECE" in shown
     assert_same_weights(trained, root)
+
+
+def test_callbacks_can_be_left_out(tmp_path: Path) -> None:
+    left_out = "[rejection,temperature,checkpoint,figures]"
+    run("fit", *digits(tmp_path), "--without", left_out, "--trainer.enable_progress_bar=false", model_class=Recorded)
+    names = {type(callback).__name__ for callback in Recorded.last.trainer.callbacks}
+    assert names == {"CascadeTraining", "WandbRun", "Report", "PredictionWriter", "SaveRunConfig"}
+    assert bool((Recorded.last.temperatures == 1).all()) and not (tmp_path / "checkpoints").exists()
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["without"] == left_out[1:-1].split(",")
+
+
+def test_without_the_cascade_the_epochs_are_limited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "more.yaml").write_text("without: cascade")
+    args = [*digits(tmp_path / "run"), "--config", tmp_path / "more.yaml"]
+    assert "set trainer.max_epochs" in refused(capsys, "fit", *args)
+    run("fit", *args, "--trainer.max_epochs=1", model_class=Recorded)
+    assert Recorded.last.trainer.current_epoch == 1
+    assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
+
+
+def test_validation_samples_labelled_coarsely_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"x": [i % 3, i % 2], "kind": "ab"[i % 2], "leaf": "pqrs"[i % 4]} for i in range(48)]
+    for split in ("train", "validation"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        cut = [{**row, "leaf": row["leaf"] if split == "train" else None} for row in rows]
+        write_rows(tmp_path / "data" / f"{split}.jsonl", cut)
+    args = ["fit", "--data.source=data", "--data.label_columns=[kind,leaf]", "--data.input_column=x", *SHORT,
+            "--model.backbone=torch.nn.Linear", "--model.backbone.in_features=2", "--model.backbone.out_features=4",
+            "--model.feature_channels=4", "--trainer.default_root_dir=run"]  # fmt: skip
+    message = refused(capsys, *args)
+    assert "no validation sample has a label at level 'leaf'" in message
+    assert "remove TemperatureScaling (--without temperature)" in message
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    run(*args, "--ckpt_path=last", "--without=temperature")
+    assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
 
 
 def test_the_users_classes(tmp_path: Path) -> None:
