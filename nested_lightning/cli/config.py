@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,10 +50,11 @@ class Configs(NamedTuple):
     def locate(self, key: str) -> str:
         """Return ``"FILE, line N: "`` for a dotted key, of the last file that has it.
 
-        ``""`` if no file has it, or the arguments give it another value. ``init_args`` may be left out of keys.
+        ``""`` if no file has it, or the arguments give it another value. ``init_args`` and places in lists may be left
+        out of keys; a key that is then in several items is that of the list.
         """
-        key = _without_init_args(key)
-        given = [_without_init_args(a[2:].partition("=")[0]) for a in self.args if a.startswith("--")]
+        key = _plain(key)
+        given = [_plain(a[2:].partition("=")[0]) for a in self.args if a.startswith("--")]
         if any(f"{key}.".startswith(f"{name}.") for name in given):
             return ""
         found = [f"{file.path}, line {file.lines[key]}: " for file in self.files if key in file.lines]
@@ -114,7 +116,9 @@ def _read(path: str) -> ConfigFile:
         if problem := _problem(name, key, scalar, lines, os.path.dirname(path)):
             raise ConfigurationError(f"{path}, line {key.start_mark.line + 1}: {problem}")
         lines[name] = key.start_mark.line + 1
-    plain = {_without_init_args(name): line for name, line in reversed(lines.items())}
+    names = Counter(map(_plain, lines))
+    of_lists = {name: lines.get(re.split(r"\.\d+\.", name)[0], line) for name, line in lines.items()}
+    plain = {_plain(n): line if names[_plain(n)] == 1 else of_lists[n] for n, line in reversed(lines.items())}
     return ConfigFile(path, options, plain, words)
 
 
@@ -139,5 +143,6 @@ def _entries(node: yaml.Node, above: str = "") -> Iterator[tuple[str, yaml.Node 
         yield from _entries(value, name)
 
 
-def _without_init_args(key: str) -> str:
-    return key.replace(".init_args", "")
+def _plain(key: str) -> str:
+    """Return a dotted key without ``init_args`` and numbers of items, except those at its end."""
+    return re.sub(r"\.init_args(?=\.|$)|\.\d+(?=\.)", "", key)

@@ -1,6 +1,8 @@
 """The command ``lightning``: run a subcommand, and map exceptions to a user message and an exit code."""
 
+import os
 import re
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -8,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from nested_lightning.cli import OTHER_COMMANDS
 from nested_lightning.cli.output import as_options, quietly
@@ -45,14 +47,16 @@ def main(
         _warn_of_other_command()
     arguments = list(sys.argv[1:] if args is None else args)
     try:
-        with quietly():
-            name = "".join(arguments[:1])
-            if name in OTHER_COMMANDS:
-                getattr(import_module(f"nested_lightning.cli.{name}"), f"{name}_command")(arguments[1:])
-            else:
-                from nested_lightning.cli.lightning_cli import run_cli
-
-                run_cli(arguments, model_class, data_class)
+        try:
+            with quietly():
+                _run(arguments, model_class, data_class)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_closed(sys.stdout):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
+        sys.exit(128 + signal.SIGPIPE)
     except SystemExit as end:
         # Lightning exits with 1 after Ctrl-C, like after any failure.
         sys.exit(_INTERRUPTED if isinstance(end.__context__, KeyboardInterrupt) else end.code)
@@ -64,6 +68,27 @@ def main(
         message, code = failure
         print(f"error: {as_options(' '.join(message.split()))}", file=sys.stderr)
         sys.exit(code)
+
+
+def _run(
+    arguments: list[str],
+    model_class: "type[NestedLightningModule] | None",
+    data_class: "type[HierarchicalDataModule] | None",
+) -> None:
+    name = "".join(arguments[:1])
+    if name in OTHER_COMMANDS:
+        getattr(import_module(f"nested_lightning.cli.{name}"), f"{name}_command")(arguments[1:])
+        return
+    from nested_lightning.cli.lightning_cli import run_cli
+
+    run_cli(arguments, model_class, data_class)
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Return whether the reader of a pipe has ended, such as ``head``."""
+    poll = select.poll()
+    poll.register(stream, select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def explained(error: Exception) -> tuple[str, int] | None:

@@ -1,5 +1,6 @@
 """Open a source given by name, path or object as one :class:`Split` per split of the data."""
 
+import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -91,8 +92,9 @@ def open_source(source: Any) -> dict[str, Split]:
 
     Args:
         source: ``"digits"``; a hub id; the path of a folder (parquet, csv, json or images in folders, or one
-            written by ``save_to_disk``) or of a file; a ``datasets.Dataset`` (taken as ``train``) or
-            ``DatasetDict``; a dict from split names to any of these; or a list of these, whose rows are put together.
+            written by ``save_to_disk``) or of a file; a ``datasets.Dataset`` or a ``pandas.DataFrame`` (taken as
+            ``train``) or a ``DatasetDict``; a dict from split names to any of these; or a list of these, whose rows are
+            put together.
 
     Raises:
         DataError: the source does not exist, cannot be read, or has no rows.
@@ -109,9 +111,16 @@ def open_source(source: Any) -> dict[str, Split]:
 
 def _tables(source: Any) -> list[Table]:
     import datasets
+    import pandas as pd  # type: ignore[import-untyped]  # datasets requires it
 
     if isinstance(source, datasets.Dataset):
         return [Table("the given Dataset", "train", source)]
+    if isinstance(source, pd.DataFrame):
+        try:
+            rows = datasets.Dataset.from_pandas(source, preserve_index=False)
+        except (ValueError, TypeError) as error:  # cells of one column that have several types
+            raise DataError(f"the given DataFrame cannot be read: {error}. Give each column one type") from error
+        return [Table("the given DataFrame", "train", rows)]
     if isinstance(source, str | Path):
         return [Table(str(source), split, rows) for split, rows in _load(str(source)).items()]
     if isinstance(source, Mapping):
@@ -120,8 +129,8 @@ def _tables(source: Any) -> list[Table]:
         return [table for one in source for table in _tables(one)]
     raise DataError(
         f"a source cannot be a {type(source).__name__} ({str(source)[:60]!r}): give a hub id, the path of "
-        "a folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a dict of "
-        "these by split, or a list of these"
+        "a folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a "
+        "pandas.DataFrame, a dict of these by split, or a list of these"
     )
 
 
@@ -153,7 +162,7 @@ def _load(source: str) -> Mapping[str, "datasets.Dataset"]:
     try:
         if path.is_file():
             kind, options = _FORMATS[path.suffix.lower()]
-            loaded = datasets.load_dataset(kind, data_files=str(path), **options)
+            loaded = datasets.load_dataset(kind, data_files=glob.escape(str(path)), **options)
         elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
             loaded = datasets.load_from_disk(str(path))
         else:
@@ -173,6 +182,11 @@ def _unreadable(source: str, path: Path, error: Exception) -> DataError:
             f"source {source!r} is not a file or folder here (looked for {os.path.abspath(path)}), and could not be "
             f"loaded from the Hugging Face hub either: {reason}. Correct the path; for a hub id, check its spelling "
             "and the network, or give a local folder with the same data"
+        )
+    if path.is_dir() and glob.has_magic(str(path.absolute())):
+        return DataError(
+            f"source {source!r} cannot be read, as [, ], * and ? in the path of a folder mean patterns to the library "
+            f"that reads it ({reason}): rename the folder, or give its files one by one"
         )
     broken = [p for p in sorted(path.rglob("*.parquet")) if not _is_parquet(p)] if path.is_dir() else [path]
     what = f"{source!r}: file {broken[0]}" if broken else repr(source)

@@ -194,7 +194,11 @@ def test_not_in_a_run_that_only_tries_the_code(tmp_path, callback):
 @pytest.mark.parametrize("options", [{"validation": None}, {"limit_val_batches": 0}, {"validation": []}])
 def test_validation_data_are_needed(tmp_path, callback, options):
     with refusing(
-        CalibrationError, type(callback).__name__, "data.validation", "val_dataloaders", f"remove {type(callback).__name__}"
+        CalibrationError,
+        type(callback).__name__,
+        "data.validation",
+        "val_dataloaders",
+        f"remove {type(callback).__name__}",
     ):
         fit(tmp_path, callback, **options)
 

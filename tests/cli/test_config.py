@@ -45,6 +45,14 @@ def test_the_line_of_a_key(mine: Path, key: str, line: int) -> None:
     assert open_configs(["fit", "--config", "mine.yaml"]).locate(key) == f"mine.yaml, line {line}: "
 
 
+def test_the_line_of_a_key_in_a_list(mine: Path) -> None:
+    callbacks = "  - {init_args: {a: 1}}\n  - init_args:\n      b: 2\n      a: 1\n"
+    (mine / "over.yaml").write_text(f"trainer:\n  callbacks:\n{callbacks}")
+    configs = open_configs(["fit", "--config=over.yaml"])
+    assert configs.locate("trainer.callbacks.b") == "over.yaml, line 5: "
+    assert configs.locate("trainer.callbacks.a") == "over.yaml, line 2: "  # of several items
+
+
 @pytest.mark.parametrize(
     "key", ["data.seed", "model.width", "model.backbone.threshold", "trainer", "model.threshold.x"]
 )

@@ -111,6 +111,10 @@ def expect(message: str, *parts: str) -> None:
     (["--cascade.stages", "[corse, fine]"], ["'corse' is not a level", "mean 'coarse'"]),
     (["--cascade.patience", "0"], ["cascade.patience", "at least 1"]),
     (["--model.backbone.in_channels", "3"], ["UNetEncoder expects images [batch, 3, height, width]", "in_channels"]),
+    (["--trainer.callbacks", "EarlyStopping"], ["'trainer.callbacks': Problem", "EarlyStopping'", "required: monitor"]),
+    (["--temperature", "null"], ["'temperature'", "To leave the callback out: --without temperature"]),
+    (["--without", "temprature"], ["'without'", "'temperature'", "got temprature"]),
+    (["--lr_scheduler", "x"], ["unknown option 'lr_scheduler'", "cascade.plateau_factor", "configure_optimizers"]),
     (["--config", "recipes/digit.yaml"], ["'recipes/digit.yaml' does not exist", "mean 'recipes/digits.yaml'"]),
     (["--data.taxonomy", "taxonomies/digit.yaml"], ["does not exist", "mean 'taxonomies/digits.yaml'"]),
 ])  # fmt: skip
@@ -130,6 +134,11 @@ def test_wrong_option(args: list[str], parts: list[str], mistake: Check) -> None
     ("- data\n- model\n", ["holds no options"]),
     ("data: null\n", ["mine.yaml, line 1", "'data' is followed by 'null'", "indent"]),
     ("\ncascade: 3\n", ["mine.yaml, line 2", "'cascade' is followed by '3'", "indent"]),
+    ("rejection: null\n", ["line 1", "To leave the callback out: without: [rejection]"]),
+    ("trainer:\n  callbacks:\n    class_path: EarlyStopping\n    init_args:\n      patience: many\n",
+     ["line 5", "'trainer.callbacks.patience'", "expected int; got many"]),
+    ("trainer:\n  callbacks:\n  - class_path: LearningRateMonitor\n  - class_path: EarlyStopping\n    init_args:\n"
+     "      patiense: 3\n", ["line 6", "'trainer.callbacks': unknown argument 'patiense'", "mean 'patience'"]),
     ("model: x\n", ["mine.yaml, line 1", "'model' is followed by 'x'"]),
     ("model:\n  '': 3\n", ["line 2", "a key is empty"]),
     ("data: &a\n  source: [*a]\n", ["line 2", "alias *a contains itself"]),

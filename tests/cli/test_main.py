@@ -419,3 +419,12 @@ def test_files_of_the_working_folder_replace_no_library(tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
     assert "class_path: own.Encoder" in done.stdout
+
+
+def test_a_reader_that_ends_early_is_no_error(tmp_path: Path) -> None:
+    leaves = "".join(f"    - [kind {i % 9}, {'name ' * 20}{i}]\n" for i in range(2000))
+    (tmp_path / "tree.yaml").write_text(f"levels: [a, b]\nleaves:\n{leaves}")
+    command = f"{sys.executable} -m nested_lightning taxonomy show tree.yaml | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+    assert done.stdout == "Taxonomy(a 9 > b 2000)\n"
