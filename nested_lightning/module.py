@@ -193,7 +193,13 @@ class NestedLightningModule(L.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.train_loss.refuse_non_finite(self._place("training"))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def on_validation_start(self) -> None:
+        if (n := len(self.trainer.num_val_batches)) > 1:
+            raise ConfigurationError(
+                f"expected one validation loader, got {n}: join their datasets (ConcatDataset), or use Trainer.test"
+            )
+
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, target = batch
         logits = self(x, up_to=self.stage.level)
         loss = self.loss(logits, target)
@@ -223,10 +229,9 @@ class NestedLightningModule(L.LightningModule):
             name = f"/{getattr(loaders[i].dataset, 'name', '') or f'loader_{i}'}" if i else ""
             self._log_metrics(f"test{name}", metrics)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+    def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        finite = finite_samples(x)
-        if not bool(finite.all()):
+        if not bool((finite := finite_samples(x)).all()):
             raise non_finite(f"{self._place('prediction')} batch {batch_idx}", finite)
         return self.predict(x)
 

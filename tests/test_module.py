@@ -205,6 +205,16 @@ def test_levels_beyond_the_stage_are_not_measured(tmp_path):
 # ---------------------------------------------------------------------------------------------------------- not finite
 
 
+def test_several_loaders(tmp_path):
+    trainer, module = toy_trainer(tmp_path, max_epochs=1), toy_module()
+    with refusing(ConfigurationError, "one validation loader, got 2", "ConcatDataset", "Trainer.test"):
+        trainer.fit(module, loader(16), [loader(16), loader(16)])
+    with refusing(ConfigurationError, "one validation loader, got 2"):
+        trainer.validate(module, [loader(16), loader(16)])
+    first, second = trainer.predict(module, [loader(16), loader(32)])
+    assert sum(len(batch.depth) for batch in first) == 16 and sum(len(batch.depth) for batch in second) == 32
+
+
 def test_an_input_that_is_not_finite_is_told_with_its_place(tmp_path):
     x, target = rows(32)
     x[17, 3] = float("inf")

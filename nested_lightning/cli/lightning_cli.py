@@ -1,6 +1,7 @@
 """LightningCLI with the options of the cascade and of calibration, and every mistake in one line."""
 
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -15,7 +16,7 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -72,6 +73,7 @@ class NestedCLI(LightningCLI):
             parser.print_help()
             sys.exit(2)
         self.resume_command = resume_command(args)
+        _warn_of_variables()
         configs = open_configs(args)
         # Last, so that a file there cannot take the place of a library's module, and only where it is asked for.
         if os.getcwd() not in sys.path and "" not in sys.path and configs.names_own_module():
@@ -99,6 +101,11 @@ class NestedCLI(LightningCLI):
             )
         if self.subcommand == "fit" and path not in (None, "last"):
             AtomicCheckpointIO().load_checkpoint(path)  # the others have read it for its options
+        if options.trainer.barebones:
+            raise ConfigurationError(
+                "trainer.barebones switches off the metrics and checkpoints that training needs: leave it out. To save "
+                "time: trainer.enable_progress_bar=false, figures.draw=never"
+            )
         limits = (options.trainer.max_epochs, options.trainer.max_steps, options.trainer.max_time)
         if self.subcommand == "fit" and "cascade" in _as_list(options.without) and limits == (-1, -1, None):
             raise ConfigurationError("nothing ends the training without the cascade: set trainer.max_epochs")
@@ -184,6 +191,14 @@ def run_cli(
     except SIGTERMException:
         # Lightning kills the run's first process as soon as it sees that another has failed.
         sys.exit(143 if rank_zero_only.rank == 0 else 0)  # type: ignore[attr-defined]
+
+
+def _warn_of_variables() -> None:
+    """Warn of options in environment variables, which another ``LightningCLI`` may read (its ``default_env``)."""
+    if names := [name for name in sorted(os.environ) if re.match("PL_([A-Z]+__|CONFIG$)", name)]:
+        several = f"{len(names)} environment variables are" if len(names) > 1 else "The environment variable is"
+        more = ", ..." if len(names) > 3 else ""
+        rank_zero_warn(f"{several} not read as options: {', '.join(names[:3])}{more}. Give options or a --config file")
 
 
 def resume_command(args: Sequence[str]) -> str:

@@ -112,6 +112,7 @@ def expect(message: str, *parts: str) -> None:
     (["--cascade.patience", "0"], ["cascade.patience", "at least 1"]),
     (["--model.backbone.in_channels", "3"], ["UNetEncoder expects images [batch, 3, height, width]", "in_channels"]),
     (["--trainer.callbacks", "EarlyStopping"], ["'trainer.callbacks': Problem", "EarlyStopping'", "required: monitor"]),
+    (["--trainer.barebones", "true"], ["trainer.barebones", "leave it out"]),
     (["--temperature", "null"], ["'temperature'", "To leave the callback out: --without temperature"]),
     (["--without", "temprature"], ["'without'", "'temperature'", "got temprature"]),
     (["--lr_scheduler", "x"], ["unknown option 'lr_scheduler'", "cascade.plateau_factor", "configure_optimizers"]),

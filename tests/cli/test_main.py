@@ -322,6 +322,17 @@ def test_a_run_prints_what_matters_and_no_more(tmp_path: Path, capsys: pytest.Ca
     assert len(lines) < 15
 
 
+def test_variables_of_the_environment_are_not_read_and_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PL_FIT__DATA__BATCH_SIZE", "3")
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
+    with pytest.warns(
+        UserWarning, match=r"^The environment variable is not read as options: PL_FIT__DATA__BATCH_SIZE\."
+    ):
+        assert config(capsys, "fit", *digits(tmp_path))["data"]["batch_size"] == 32
+
+
 @pytest.mark.parametrize("args", [["fit"], ["fit", "--data.batch_size"], ["nothing"]])
 def test_quiet_ends_with_the_command(args: list[str]) -> None:
     def state() -> tuple[Any, ...]:
