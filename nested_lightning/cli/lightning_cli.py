@@ -42,12 +42,6 @@ from nested_lightning.loggers import RunCSVLogger
 from nested_lightning.loggers.wandb import keep_wandb_offline
 from nested_lightning.module import NestedLightningModule
 
-_DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
-Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
-Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help.
-Runs side by side on one page: 'report RUN [RUN ...]'.
-A workspace of Weights & Biases: 'dashboard', with --help."""
-
 
 class NestedCLI(LightningCLI):
     """LightningCLI for one module class and one data module class; each callback's options are a group."""
@@ -69,9 +63,6 @@ class NestedCLI(LightningCLI):
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        if not args:
-            parser.print_help()
-            sys.exit(2)
         self.resume_command = resume_command(args)
         _warn_of_variables()
         configs = open_configs(args)
@@ -170,7 +161,7 @@ def run_cli(
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     parser: dict[str, Any] = {"parser_mode": "omegaconf+", "exit_on_error": False, "formatter_class": ShortHelp}
     # Abbreviated options would change their meaning when options are added.
-    whole = {**parser, "allow_abbrev": False, "description": _DESCRIPTION}
+    whole = {**parser, "allow_abbrev": False}
     try:
         NestedCLI(
             model_class or NestedLightningModule,

@@ -70,12 +70,30 @@ def main(
         sys.exit(code)
 
 
+_HELP = """usage: nested-lightning COMMAND [options]
+
+Classifiers of nested labels, from coarse to fine.
+
+commands, each with --help:
+  fit        train a model: fit --config RECIPE, resumed with --ckpt_path last
+  validate   measure a trained model on its validation data: validate --ckpt_path RUN/checkpoints/final.ckpt
+  test       measure it on test data
+  predict    write predictions.parquet for new data: predict --ckpt_path FILE --data.source SOURCE
+  recipes    the recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them
+  taxonomy   trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check'
+  report     runs side by side on one page: report RUN [RUN ...]
+  dashboard  a workspace of Weights & Biases"""
+
+
 def _run(
     arguments: list[str],
     model_class: "type[NestedLightningModule] | None",
     data_class: "type[HierarchicalDataModule] | None",
 ) -> None:
     name = "".join(arguments[:1])
+    if name in ("", "-h", "--help"):  # without Lightning, which takes seconds to import
+        print(_HELP)
+        sys.exit(0 if name else 2)
     if name in OTHER_COMMANDS:
         getattr(import_module(f"nested_lightning.cli.{name}"), f"{name}_command")(arguments[1:])
         return

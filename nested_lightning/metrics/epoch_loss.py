@@ -109,9 +109,7 @@ def non_finite(place: str, finite: Tensor, dtype: torch.dtype = torch.float32) -
     if rows:
         remedy = f"samples {rows[:5]} of the batch contain NaN or infinite values: fix or remove them"
     elif dtype == torch.float16:
-        remedy = (
-            "numbers of 16 bits are too coarse and too small for it: set trainer.precision to bf16-true or 16-mixed"
-        )
+        remedy = "16 bits are too coarse and too few for it: set trainer.precision to bf16-true or 16-mixed"
     else:
         remedy = "lower the learning rate, or set trainer.gradient_clip_val"
     return NonFiniteError(f"the {'input' if rows else 'loss'} is not finite in {place}: {remedy}")

@@ -258,7 +258,8 @@ def test_wandb_writes_the_promised_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("args", "code", "shown", "hidden"), [
-    ([], 2, ["recipes copy DEST", "fit", "validate", "test", "predict"], []),
+    ([], 2, ["recipes copy DEST", "fit", "validate", "test", "predict"], ["--cascade"]),
+    (["--help"], 0, ["\n  report ", "\n  dashboard ", "\n  taxonomy ", "\n  recipes "], ["--cascade"]),
     (["fit", "--help"], 0, ["--cascade.patience", "nested_lightning.models.UNetEncoder"],
      ["torch.nn.Bilinear", "--lr_scheduler"]),
 ])  # fmt: skip
@@ -407,7 +408,9 @@ def test_messages_and_exit_codes(
         assert failure[1] == parts[0] and all(part in failure[0] for part in parts[1:])
 
 
-@pytest.mark.parametrize("args", [["recipes", "list"], ["recipes", "cpoy"], ["report", "--ot"], ["dashboard", "-h"]])
+@pytest.mark.parametrize(
+    "args", [["recipes", "list"], ["recipes", "cpoy"], ["report", "--ot"], ["dashboard", "-h"], ["-h"], []]
+)
 def test_commands_without_a_trainer_import_neither_torch_nor_lightning(args: list[str]) -> None:
     code = (
         "import sys\nfrom nested_lightning.cli.main import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"

@@ -21,6 +21,7 @@ def test_list_names_every_file_and_its_purpose(capsys: pytest.CaptureFixture[str
     run("recipes", "list")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(shipped())
+    assert all(line.endswith(".") for line in lines)  # the first line of each file is a whole sentence
     (overlay,) = (line for line in lines if line.startswith("recipes/variants/no_skip.yaml"))
     assert overlay.split(maxsplit=1)[1].startswith("Overlay: ")
 

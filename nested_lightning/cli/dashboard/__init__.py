@@ -23,6 +23,7 @@ def dashboard(
     distortions: str = "recipes/evaluation/distortions.yaml",
     name: str = "nested learning",
     dry_run: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Save a workspace of Weights & Biases for the runs of a project, finished or yet to come.
 
@@ -36,7 +37,8 @@ def dashboard(
         run: the folder of one of the runs
         distortions: the overlay that the runs were tested with
         name: of the workspace
-        dry_run: print the specification as JSON; needs no account
+        dry_run: print the names of the panels instead of saving; needs no account
+        as_json: print the whole specification, as JSON, instead of saving; needs no account
     """
     if (config is None) == (run is None):
         raise ConfigurationError("nested-lightning dashboard: give the levels by one of --config RECIPE and --run RUN")
@@ -55,8 +57,14 @@ def dashboard(
             f"{distortions} has no data.distortions: give an overlay such as evaluation/distortions.yaml"
         )
     workspace = build_workspace(entity, project, levels, tested, name)
-    if dry_run:
+    if as_json:
         print(json.dumps(specification(workspace), indent=2))
+        return
+    if dry_run:
+        print(f"Workspace {name!r} in {entity}/{project}, not saved:")
+        for section in workspace.sections:
+            titles = [getattr(panel, "title", None) or type(panel).__name__ for panel in section.panels]
+            print(f"  {section.name}: {', '.join(titles)}")
         return
     if not wandb_account():
         raise ConfigurationError(
