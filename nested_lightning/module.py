@@ -35,7 +35,7 @@ class NestedLightningModule(L.LightningModule):
     :meth:`loss`; the optimizer per stage, :meth:`configure_optimizers`.
 
     Args:
-        backbone: gives one feature tensor, or a list of them from shallow to deep.
+        backbone: gives one feature tensor, or a list or dict of them from shallow to deep.
         taxonomy: the tree of labels, or its :meth:`Taxonomy.to_dict` form. Under the command line it comes
             from the data.
         bottleneck: builds a level's bottleneck from (previous channels, skip channels, channels).

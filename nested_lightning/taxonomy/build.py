@@ -1,6 +1,7 @@
 """Turn paths, pairs and label columns into leaf paths and targets, and find all contradictions between labels."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -130,6 +131,12 @@ def leaves_from_columns(
     if not paths:
         return [], [f"no row has a label in column '{levels[0]}': fill it in"]
     found = [] if allow_repeated_names else _repeated_names(levels, paths, where)
+    if found and _nests(tuple(reversed(cells)) for cells in rows):
+        order = ", ".join(reversed(levels))
+        order = (
+            f"the columns {', '.join(levels)} nest only in the order {order}: give them in this order, coarse to fine"
+        )
+        return [], [f"{order}. If the order is right, {found[0]}"]
     names = {(len(path), path[-1]) for path in paths}
     gaps: dict[tuple[int, str, str], list[int]] = {}
     for cells, path in list(known.items()):
@@ -150,6 +157,17 @@ def leaves_from_columns(
             return leaves, found
         raise
     return leaves, found + _match(rows, lambda cells: _target(tree, dict(enumerate(cells)), levels), where)[1]
+
+
+def _nests(rows: Iterable[Row]) -> bool:
+    """Return whether every label of a column stands beside one label of the column before it."""
+    parents: dict[tuple[int, str], str] = {}
+    return all(
+        parents.setdefault((depth, child), parent) == parent
+        for cells in rows
+        for depth, (parent, child) in enumerate(pairwise(cells))
+        if parent is not None and child is not None
+    )
 
 
 def _repeated_names(levels: Sequence[str], paths: Mapping[Path, list[int]], where: Where) -> list[str]:
