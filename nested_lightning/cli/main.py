@@ -10,7 +10,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from traceback import walk_tb
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from nested_lightning.cli import OTHER_COMMANDS
 from nested_lightning.cli.output import as_options, quietly
@@ -131,12 +131,35 @@ def explained(error: Exception) -> tuple[str, int] | None:
             f"another process of this run has ended ({reason}): its output, or the log of its machine, says why. "
             "Nothing that was saved is lost: start all processes again with --ckpt_path last"
         ), 1
+    if (
+        isinstance(error, RuntimeError | ValueError | TypeError | IndexError)
+        and (x := _refused_input(error)) is not None
+    ):
+        reason = str(error).strip().partition("\n")[0]
+        return (
+            f"the backbone cannot process the inputs ({x.dtype} of shape {list(x.shape)}): {reason}. Choose "
+            "model.backbone and its options for such inputs; texts are numbers of words (see docs/text.md)"
+        ), 2
     codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
     if any(Path(code.co_filename).stem == "checkpoint_connector" and "resto" in code.co_name for code in codes):
         return (
             f"the checkpoint in --ckpt_path does not fit this run ({type(error).__name__}: {error}): the run has "
             "other options than the one that wrote it, or the file was changed or written by another program"
         ), 2
+    return None
+
+
+def _refused_input(error: Exception) -> Any:
+    """Return the input that a backbone of a library failed on, None if the error comes from elsewhere.
+
+    An error within a class of the user's own is left with its traceback.
+    """
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    modules = [frame.f_globals.get("__name__", "").partition(".")[0] for frame in frames]
+    for i, frame in enumerate(frames):
+        if frame.f_code.co_qualname == "NestedNetwork.features" and i + 1 < len(frames):
+            libraries = {"torch", "torchvision", "timm", "transformers", "nested_lightning"}
+            return frame.f_locals.get("x") if set(modules[i + 1 :]) <= libraries else None
     return None
 
 

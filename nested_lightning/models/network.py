@@ -160,8 +160,9 @@ def checked_features(backbone: nn.Module, output: object, channels: tuple[int, .
     Raises ConfigurationError unless it is a tensor or a list, tuple or dict of them, with these ``channels``.
     """
     name = type(backbone).__name__
-    several = output.values() if isinstance(output, Mapping) else output  # of torchvision's create_feature_extractor
-    given = list(several) if isinstance(output, (list, tuple, Mapping)) else [output]
+    given = list(output) if isinstance(output, (list, tuple)) else [output]
+    if isinstance(output, Mapping):  # from torchvision's create_feature_extractor
+        given = list(output.values())
     features = [feature for feature in given if isinstance(feature, Tensor) and feature.ndim >= 2]
     if len(features) < len(given):
         raise ConfigurationError(

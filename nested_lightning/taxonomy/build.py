@@ -132,11 +132,9 @@ def leaves_from_columns(
         return [], [f"no row has a label in column '{levels[0]}': fill it in"]
     found = [] if allow_repeated_names else _repeated_names(levels, paths, where)
     if found and _nests(tuple(reversed(cells)) for cells in rows):
-        order = ", ".join(reversed(levels))
-        order = (
-            f"the columns {', '.join(levels)} nest only in the order {order}: give them in this order, coarse to fine"
-        )
-        return [], [f"{order}. If the order is right, {found[0]}"]
+        given, order = ", ".join(levels), ", ".join(reversed(levels))
+        problem = f"the columns {given} nest only in the order {order}: give them in this order, coarse to fine"
+        return [], [f"{problem}. If the order is right, {found[0]}"]
     names = {(len(path), path[-1]) for path in paths}
     gaps: dict[tuple[int, str, str], list[int]] = {}
     for cells, path in list(known.items()):

@@ -253,6 +253,23 @@ def test_images_of_different_sizes(folder: Path, capsys: pytest.CaptureFixture[s
     assert re.search(r"row \d+ of split 'train' of images", message)
 
 
+@pytest.mark.parametrize(("column", "size", "parts"), [
+    ("text", 2, ["torch.int64 (numbers of words) of shape"]), ("numbers", 3, ["torch.float32 of shape [", "mat1"]),
+])  # fmt: skip
+def test_a_network_for_other_inputs(
+    column: str, size: int, parts: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": f"a b {i}", "numbers": [1.0, i], "l": "ab"[i % 2], "m": "pqrs"[i % 4]} for i in range(48)]
+    write_rows(folder / "mixed.jsonl", rows)
+    message = refused(
+        capsys, "fit", "--data.source=mixed.jsonl", "--data.label_columns=[l,m]", f"--data.input_column={column}",
+        "--model.backbone=torch.nn.Linear", f"--model.backbone.in_features={size}", "--model.feature_channels=4",
+        "--model.backbone.out_features=4", "--data.validation=0.25", "--trainer.enable_progress_bar=false",
+        "--trainer.default_root_dir=run",
+    )  # fmt: skip
+    expect(message, "the backbone cannot process the inputs", "model.backbone", *parts)
+
+
 def test_a_loss_that_is_not_finite(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     message = refused(capsys, "fit", *RUN, "--cascade.learning_rate", "1e30")
     expect(message, "the loss is not finite in stage 1 (coarse), epoch 1, ", "batch", "learning rate")
