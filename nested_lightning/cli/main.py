@@ -131,14 +131,11 @@ def explained(error: Exception) -> tuple[str, int] | None:
             f"another process of this run has ended ({reason}): its output, or the log of its machine, says why. "
             "Nothing that was saved is lost: start all processes again with --ckpt_path last"
         ), 1
-    if (
-        isinstance(error, RuntimeError | ValueError | TypeError | IndexError)
-        and (x := _refused_input(error)) is not None
-    ):
-        reason = str(error).strip().partition("\n")[0]
+    if (x := _refused_input(error)) is not None:
+        reason, text = str(error).strip().partition("\n")[0], "" if x.is_floating_point() else " (numbers of words)"
         return (
-            f"the backbone cannot process the inputs ({x.dtype} of shape {list(x.shape)}): {reason}. Choose "
-            "model.backbone and its options for such inputs; texts are numbers of words (see docs/text.md)"
+            f"the backbone cannot process the inputs, which are {x.dtype}{text} of shape {list(x.shape)}: {reason}. "
+            "Choose model.backbone and its options for such inputs"
         ), 2
     codes = [frame.f_code for frame, _ in walk_tb(error.__traceback__)]
     if any(Path(code.co_filename).stem == "checkpoint_connector" and "resto" in code.co_name for code in codes):

@@ -61,10 +61,7 @@ def dashboard(
         print(json.dumps(specification(workspace), indent=2))
         return
     if dry_run:
-        print(f"Workspace {name!r} in {entity}/{project}, not saved:")
-        for section in workspace.sections:
-            titles = [getattr(panel, "title", None) or type(panel).__name__ for panel in section.panels]
-            print(f"  {section.name}: {', '.join(titles)}")
+        _print_sections(workspace)
         return
     if not wandb_account():
         raise ConfigurationError(
@@ -79,6 +76,13 @@ def dashboard(
             f"--project {project} and the network"
         ) from error
     print(f"Workspace: {saved.url}")
+
+
+def _print_sections(workspace: Any) -> None:
+    print(f"Workspace {workspace.name!r} in {workspace.entity}/{workspace.project}, not saved:")
+    for section in workspace.sections:
+        titles = [getattr(panel, "title", None) or type(panel).__name__ for panel in section.panels]
+        print(f"  {section.name}: {', '.join(titles)}")
 
 
 def _levels_of_recipe(file: str) -> list[str]:
