@@ -57,11 +57,8 @@ def dashboard(
             f"{distortions} has no data.distortions: give an overlay such as evaluation/distortions.yaml"
         )
     workspace = build_workspace(entity, project, levels, tested, name)
-    if as_json:
-        print(json.dumps(specification(workspace), indent=2))
-        return
-    if dry_run:
-        _print_sections(workspace)
+    if as_json or dry_run:
+        print(json.dumps(specification(workspace), indent=2) if as_json else _sections(workspace))
         return
     if not wandb_account():
         raise ConfigurationError(
@@ -78,11 +75,12 @@ def dashboard(
     print(f"Workspace: {saved.url}")
 
 
-def _print_sections(workspace: Any) -> None:
-    print(f"Workspace {workspace.name!r} in {workspace.entity}/{workspace.project}, not saved:")
+def _sections(workspace: Any) -> str:
+    lines = [f"Workspace {workspace.name!r} in {workspace.entity}/{workspace.project}, not saved:"]
     for section in workspace.sections:
         titles = [getattr(panel, "title", None) or type(panel).__name__ for panel in section.panels]
-        print(f"  {section.name}: {', '.join(titles)}")
+        lines.append(f"  {section.name}: {', '.join(titles)}")
+    return "\n".join(lines)
 
 
 def _levels_of_recipe(file: str) -> list[str]:
