@@ -22,7 +22,7 @@ class PredictionWriter(BasePredictionWriter):
     The columns per level are ``LEVEL`` and ``LEVEL_confidence`` (calibrated and combined), ``LEVEL_own`` and
     ``LEVEL_own_confidence`` (this level's head alone, calibrated). Then follow ``path`` (the labels of one consistent
     path joined by "/", cut where the confidence falls below the module's threshold), ``path_confidence`` and
-    ``depth`` (the number of levels in the path).
+    ``depth`` (the number of levels predicted; a leaf above the finest level is named once in the path).
 
     Raises:
         ConfigurationError: there are several processes.
@@ -63,9 +63,9 @@ def prediction_columns(taxonomy: Taxonomy, predictions: Sequence[Prediction]) ->
             columns[f"{level}{suffix}_confidence"] = torch.cat([b.values for b in best]).tolist()
     depths = torch.cat([prediction.depth for prediction in predictions]).tolist()
     paths = torch.cat([prediction.path for prediction in predictions]).tolist()
+    nodes = [["/".join(node) for node in taxonomy.short_nodes(level)] for level in range(taxonomy.n_levels)]
     columns["path"] = [
-        "/".join(taxonomy.nodes(depth - 1)[path[depth - 1]]) if depth else ""
-        for path, depth in zip(paths, depths, strict=True)
+        nodes[depth - 1][path[depth - 1]] if depth else "" for path, depth in zip(paths, depths, strict=True)
     ]
     columns["path_confidence"] = torch.cat([prediction.path_confidence for prediction in predictions]).tolist()
     columns["depth"] = depths

@@ -253,21 +253,24 @@ def _target(tree: Tree, cells: Mapping[int, str | None], names: Sequence[str]) -
     found = tree.matches(label, level)
     if not found:
         raise TaxonomyError(f"column '{names[level]}': {unknown_label(label, tree.levels[level], tree.names(level))}")
-    agreeing = [path for path in found if not _disagreeing(path, labels)]
+    agreeing = [path for path in found if not _disagreeing(tree, path, labels)]
     if len(agreeing) == 1:
         return tree.target(agreeing[0])
-    parents = " and under ".join(f"'{'/'.join(path[:-1])}'" for path in (agreeing or found)[:4])
-    remedy = f"Fill in the coarser labels, or write the whole path, such as '{'/'.join((agreeing or found)[0])}'"
+    nodes = [tree.short(path) for path in (agreeing or found)[:4]]
+    parents = " and under ".join(f"'{'/'.join(node[:-1])}'" if node[1:] else "the root" for node in nodes)
+    remedy = f"Fill in the coarser labels, or write the whole path, such as '{'/'.join(nodes[0])}'"
     if not agreeing:
-        at = _disagreeing(found[0], labels)[0]
+        at = _disagreeing(tree, found[0], labels)[0]
         parents += f", but column '{names[at]}' has '{labels[at]}'"
         remedy = "Correct one of the two labels"
     raise TaxonomyError(f"column '{names[level]}': '{label}' stands under {parents}. {remedy}")
 
 
-def _disagreeing(path: Path, labels: Mapping[int, str]) -> list[int]:
-    """Return the levels whose label is not the one of ``path``."""
-    return [at for at, label in labels.items() if label not in (path[at], "/".join(path[: at + 1]))]
+def _disagreeing(tree: Tree, path: Path, labels: Mapping[int, str]) -> list[int]:
+    """Return the levels whose label is neither the name nor the path, short or carried, of the class on ``path``."""
+    heads = {at: path[: at + 1] for at in labels}
+    texts = {at: (head[-1], "/".join(head), "/".join(tree.short(head))) for at, head in heads.items()}
+    return [at for at, label in labels.items() if label not in texts[at]]
 
 
 def _distinct(columns: Columns) -> dict[Row, list[int]]:

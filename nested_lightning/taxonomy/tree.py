@@ -66,6 +66,30 @@ class Tree:
         """Paths of the classes of ``level`` in index order."""
         return tuple(self._indices[self.level_index(level)])
 
+    def short_nodes(self, level: int) -> tuple[Path, ...]:
+        """Paths of the classes of ``level`` in index order, that of a carried leaf down to where it really sits."""
+        return tuple(map(self.short, self.nodes(level)))
+
+    def short(self, path: Path) -> Path:
+        """Path of the node that a class stands for: that of a carried leaf ends where the leaf really sits."""
+        while path in self._carried:
+            path = path[:-1]
+        return path
+
+    def unambiguous_names(self, level: int) -> tuple[str, ...]:
+        """The shortest ends of the paths of the classes of ``level`` that no other class of the level shares.
+
+        Example:
+            >>> leaves = [["apple", "leaf", "healthy"], ["apple", "leaf", "scab"], ["grape", "healthy"]]
+            >>> Tree(["l1", "l2", "l3"], leaves).unambiguous_names(2)
+            ('leaf/healthy', 'scab', 'grape/healthy')
+        """
+        paths = self.short_nodes(level)
+        often = Counter(path[start:] for path in paths for start in range(len(path)))
+        # The whole path where it is the end of another one.
+        starts = (next((i for i in reversed(range(len(p))) if often[p[i:]] == 1), 0) for p in paths)
+        return tuple("/".join(path[start:]) for path, start in zip(paths, starts, strict=True))
+
     def names(self, level: int) -> tuple[str, ...]:
         """Names of the classes of ``level`` in index order; a name may occur under several parents."""
         return tuple(path[-1] for path in self._indices[self.level_index(level)])
@@ -104,11 +128,11 @@ class Tree:
         if not found:
             known = [text for text in self._texts if self.matches(text, level)]
             raise unknown_label(label, None if level is None else self.levels[level], known)
-        shown = [f"'{'/'.join(path)}' (level '{self.levels[len(path) - 1]}')" for path in found[:4]]
+        shown = [f"'{'/'.join(self.short(path))}' (level '{self.levels[len(path) - 1]}')" for path in found[:4]]
         more = f" or {len(found) - 4} more" if len(found) > 4 else ""
         raise TaxonomyError(
             f"label '{label}' is ambiguous: it can be {' or '.join(shown)}{more}. Write the whole path, such "
-            f"as '{'/'.join(found[-1])}', or give the level"
+            f"as '{'/'.join(self.short(found[-1]))}', or give the level"
         )
 
     def matches(self, label: str, level: int | None = None) -> tuple[Path, ...]:
@@ -147,11 +171,12 @@ class Tree:
 
     @cached_property
     def _texts(self) -> dict[str, tuple[list[Path], list[Path]]]:
-        """Text -> the paths that have it as their name, and those that have it as their whole path."""
+        """Text -> the paths that have it as their name, and those that have it as their whole, or short, path."""
         texts: dict[str, tuple[list[Path], list[Path]]] = {}
         for path in (path for nodes in self._indices for path in nodes):
             texts.setdefault(path[-1], ([], []))[0].append(path)
-            texts.setdefault("/".join(path), ([], []))[1].append(path)
+            for whole in dict.fromkeys((path, self.short(path))):
+                texts.setdefault("/".join(whole), ([], []))[1].append(path)
         return texts
 
 

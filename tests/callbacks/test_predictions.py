@@ -6,7 +6,7 @@ from helpers.once import made_once
 from helpers.toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 from torch.utils.data import DataLoader
 
-from nested_lightning import HierarchicalDataModule, NestedLightningModule, Prediction
+from nested_lightning import HierarchicalDataModule, NestedLightningModule, Prediction, Taxonomy
 from nested_lightning.callbacks import PredictionWriter
 from nested_lightning.callbacks.predictions import prediction_columns
 from nested_lightning.cli.main import main
@@ -47,6 +47,17 @@ def test_columns_by_hand():
         "path_confidence": [0.5, 0.5, 0.375],
         "depth": [3, 2, 0],
     }
+
+
+def test_a_short_leaf_stands_once_in_its_path():
+    tree = Taxonomy(["l1", "l2", "l3"], [("giftcard",), ("food", "tea", "green"), ("food", "tea", "black")])
+    probabilities = [torch.full((4, k), 1 / k) for k in tree.sizes]
+    path = torch.tensor([[0, 0, 0], [0, 0, -1], [0, -1, -1], [1, 1, 2]])
+    batch = Prediction(probabilities, probabilities, path, torch.tensor([3, 2, 1, 3]), torch.ones(4))
+    columns = prediction_columns(tree, [batch])
+    assert columns["path"] == ["giftcard", "giftcard", "giftcard", "food/tea/black"]
+    assert columns["depth"] == [3, 2, 1, 3]
+    assert [tree.target(tree.find(label)) for label in columns["path"]] == [[0, 0, 0]] * 3 + [[1, 1, 2]]
 
 
 def test_written_with_any_loader_in_input_order(tmp_path):
