@@ -195,9 +195,7 @@ class NestedLightningModule(L.LightningModule):
 
     def on_validation_start(self) -> None:
         if (n := len(self.trainer.num_val_batches)) > 1:
-            raise ConfigurationError(
-                f"expected one validation loader, got {n}: join their datasets (ConcatDataset), or use Trainer.test"
-            )
+            raise ConfigurationError(f"expected one validation loader, got {n}: use ConcatDataset, or Trainer.test")
 
     def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         x, target = batch

@@ -185,12 +185,18 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and value != "" and _SURROGATES.search(value) is None
 
 
+_SEPARATORS = ("->", ">", "::", "|", "\\", ";", "___")  # of paths, other than the slash
+
+
 def unknown_label(label: object, level: str | None, known: Iterable[str]) -> TaxonomyError:
     """Return the error for a label that is not in the taxonomy; it names the nearest labels that are."""
     texts = list(known)
     where = "" if level is None else f" at level '{level}'"
     listed = f" It has {', '.join(map(repr, texts[:8]))}{', ...' if len(texts) > 8 else ''}"
-    return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{suggestion(str(label), texts) or listed}")
+    near = suggestion(str(label), texts) or listed
+    if mark := next((mark for mark in _SEPARATORS if mark in str(label)), None):
+        near += f" If {mark!r} separates the names of a path, write '/' instead, or build the tree with keep_labels"
+    return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{near}")
 
 
 def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:
