@@ -9,6 +9,8 @@ from heapq import nlargest
 
 _MOST_COMPARED = 200
 
+_MOST_RANGES = 12
+
 
 class NestedLightningError(Exception):
     """Base class of the exceptions of this package."""
@@ -88,3 +90,22 @@ def examples(names: Iterable[str], n: int = 3) -> str:
 
 def _pairs(text: str) -> set[str]:
     return {text[i : i + 2] for i in range(len(text) - 1)}
+
+
+def rows_in_words(rows: Iterable[int]) -> str:
+    """Return row numbers in words.
+
+    Example:
+        >>> rows_in_words([3]), rows_in_words([5, 0, 1, 2])
+        ('row 3', 'rows 0-2, 5')
+    """
+    ranges: list[list[int]] = []
+    for row in sorted(rows):
+        if ranges and ranges[-1][1] == row - 1:
+            ranges[-1][1] = row
+        else:
+            ranges.append([row, row])
+    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_MOST_RANGES]]
+    left = sum(last - first + 1 for first, last in ranges[_MOST_RANGES:])
+    is_one = len(ranges) == 1 and ranges[0][0] == ranges[0][1]
+    return f"row{'s' * (not is_one)} {', '.join(shown)}" + (f" and {left} more" if left else "")

@@ -36,7 +36,7 @@ class NestedLightningModule(L.LightningModule):
     :meth:`loss`; the optimizer per stage, :meth:`configure_optimizers`.
 
     Args:
-        backbone: gives one feature tensor, or a list of them from shallow to deep.
+        backbone: gives one feature tensor, or a list or dict of them from shallow to deep.
         taxonomy: the tree of labels, or its :meth:`Taxonomy.to_dict` form. Under the command line it comes
             from the data.
         bottleneck: builds a level's bottleneck from (previous channels, skip channels, channels).
@@ -236,8 +236,7 @@ class NestedLightningModule(L.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         training.refuse_several_loaders("prediction", len(self.trainer.num_predict_batches))
         x = batch[0] if isinstance(batch, (tuple, list)) else batch
-        finite = finite_samples(x)
-        if not bool(finite.all()):
+        if not bool((finite := finite_samples(x)).all()):
             raise non_finite(f"{self._place('prediction')} batch {batch_idx}", finite)
         return self.predict(x)
 

@@ -21,9 +21,11 @@ COVERED = {
     "cli/taxonomy/test_show_and_check.py": "check show",
     "cli/test_main.py": "/__main__ checkpoint_options lightning_cli output",
     "data/test_numbers.py": "columns",
+    "data/test_sources.py": "digits",
     "discovery/test_grouping.py": "affinity",
     "figures/test_figures.py": "confidence depth distortion samples style timeline",
     "models/test_ngram.py": "text_cache",
+    "taxonomy/test_yaml.py": "/utils/yaml",
     "test_module.py": "/utils/hparams",
 }
 UNTESTED = {"errors": "exceptions without behaviour, tested where they are raised"}

@@ -50,7 +50,7 @@ class Calibrator(Callback, ABC):
         if not has_validation(trainer):
             raise CalibrationError(
                 f"{type(self).__name__} needs validation data: set data.validation, pass val_dataloaders to "
-                "Trainer.fit, or remove this callback"
+                f"Trainer.fit, or remove {type(self).__name__}"
             )
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

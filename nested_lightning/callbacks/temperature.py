@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import lightning as L
+import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.callbacks.evaluation import classify, interruptible, split_rows
@@ -13,7 +15,7 @@ from nested_lightning.errors import CalibrationError
 from nested_lightning.functional.calibration import known_samples, log_probabilities, search_temperature
 from nested_lightning.functional.combination import finest_by_temperature
 from nested_lightning.metrics.evaluation import Outputs
-from nested_lightning.module import NestedLightningModule
+from nested_lightning.module import NestedLightningModule, as_nested
 
 
 class TemperatureScaling(Calibrator):
@@ -36,22 +38,52 @@ class TemperatureScaling(Calibrator):
         super().__init__()
         self.method: Literal["ece_grid", "nll"] = method
         self.bins = bins
+        self._is_checked = True  # the labels of the validation samples
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        # Before training, if the loader has the targets; others are looked at in the first validation.
+        loaders: Any = trainer.val_dataloaders
+        dataset = getattr(loaders[0] if isinstance(loaders, list) else loaders, "dataset", None)
+        target = dataset.tensors[-1] if isinstance(dataset, TensorDataset) else getattr(dataset, "targets", None)
+        self._known = torch.zeros(as_nested(pl_module).taxonomy.n_levels)
+        if isinstance(target, Tensor) and target.shape[1:] == self._known.shape:
+            _require_labels((target >= 0).sum(0), pl_module)
+        else:
+            self._is_checked = trainer.limit_val_batches != 1.0
+
+    def on_validation_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        if not self._is_checked:
+            self._known = self._known.to(batch[1].device) + (batch[1] >= 0).sum(0)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not self._is_checked:
+            self._is_checked = True
+            _require_labels(trainer.strategy.reduce(self._known, reduce_op="sum"), pl_module)
 
     def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            _require_labels((validation.target >= 0).sum(0), module)
         temperatures: list[float] = []
-        for i, level in enumerate(module.taxonomy.levels):
+        for i in range(module.taxonomy.n_levels):
             known = (validation.target[:, i] >= 0).nonzero().flatten()
             if len(known) == 0 and trainer.fast_dev_run:  # type: ignore[attr-defined]
                 temperatures.append(1.0)
                 continue
-            if len(known) == 0:
-                raise CalibrationError(
-                    f"no validation sample has a label at level {level!r}, so no temperature can be fitted: add "
-                    "labelled samples to the validation data, or remove TemperatureScaling"
-                )
             batches = partial(_batches, trainer, module, validation, known, temperatures.copy())
             temperatures.append(search_temperature(batches, self.method, self.bins))
             module.temperatures[i] = temperatures[-1]
+
+
+def _require_labels(counts: Tensor, module: L.LightningModule) -> None:
+    """Raise an error if none of the validation samples has a label at a level; ``counts`` has an entry per level."""
+    if missing := [level for level, n in zip(as_nested(module).taxonomy.levels, counts.tolist(), strict=True) if not n]:
+        raise CalibrationError(
+            f"no validation sample has a label at level {missing[0]!r}, so no temperature can be fitted: add labelled "
+            "samples to the validation data, or remove TemperatureScaling"
+        )
 
 
 def _batches(

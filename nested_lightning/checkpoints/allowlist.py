@@ -10,8 +10,8 @@ from nested_lightning.errors import CheckpointError
 
 _TORCHVISION = ("torchvision.models.", "torchvision.ops.", "torchvision.transforms.")
 _KNOWN = ("nested_lightning.", "torch.nn.", "torch.optim.", *_TORCHVISION)
-# A name to import, a file of options, or an OmegaConf resolver, which reads something outside the options.
-_CODE = re.compile(r"[^\W\d]\w*(\.\w+)+|.*\.(ya?ml|json)|.*\$\{[^}]*:.*", re.DOTALL)
+# A name to import, or a file of options.
+_CODE = re.compile(r"[^\W\d]\w*(\.\w+)+|.*\.(ya?ml|json)", re.DOTALL)
 _TEXTS = ("data.source", "data.taxonomy", "data.input_column", "data.label_columns", "data.levels",
           "data.reading", "model.taxonomy")  # fmt: skip
 _CLASSES = ("model.backbone", "model.bottleneck", "model.optimizer", "model.criterion",
@@ -21,18 +21,30 @@ _CLASSES = ("model.backbone", "model.bottleneck", "model.optimizer", "model.crit
 def refuse_foreign(options: Mapping[str, Any], trusted: Collection[str], path: str | PathLike[str]) -> None:
     """Refuse options of a checkpoint that name anything but classes of this package, torch and torchvision.
 
+    Also refuse every ``${``: OmegaConf can put a resolver's name together from several options, and so read the
+    environment with options that each look harmless. Saved options have none, as they are written resolved.
+
     Args:
-        options: the groups ``model`` and ``data``.
+        options: the groups ``model`` and ``data``, with the checkpoint's taxonomy.
         trusted: names that the user gave as well.
         path: the checkpoint, for the message.
 
     Raises:
         CheckpointError: an option names another class.
     """
+    for group in ("model", "data"):
+        if not isinstance(below := options.get(group, {}), dict):
+            raise CheckpointError(
+                f"{path} was changed after it was written: expected a dict of options as {group}, got {below!r}"
+            )
     for key, text in _texts(options, ""):
+        if "${" in key or "${" in text:
+            raise CheckpointError(
+                f"{path} has {text!r} as {key}: '${{' in the options of a checkpoint could read environment variables. "
+                "If you trust it, train again with the value itself in place of '${...}'"
+            )
         is_class = key in _CLASSES or key.startswith("data.distortions.") or key.endswith(".class_path")
-        is_text = key.startswith(_TEXTS) and "${" not in text
-        if text in trusted or is_text or not (is_class or _CODE.fullmatch(text)) or _is_known(text):
+        if text in trusted or key.startswith(_TEXTS) or not (is_class or _CODE.fullmatch(text)) or _is_known(text):
             continue
         raise CheckpointError(
             f"{path} names {text!r} as {key}, which is not a class of nested_lightning, torch.nn, torch.optim or "
@@ -43,15 +55,15 @@ def refuse_foreign(options: Mapping[str, Any], trusted: Collection[str], path: s
 
 
 def _texts(value: Any, key: str) -> Iterator[tuple[str, str]]:
-    """Yield every text in options with its dotted key."""
+    """Yield every value in options, those that are no text as an empty one, with its dotted key."""
     if isinstance(value, Mapping):
         for name, below in value.items():
             yield from _texts(below, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple | set | frozenset):
         for item in value:
             yield from _texts(item, key)
-    elif isinstance(value, str):
-        yield key, value
+    else:
+        yield key, value if isinstance(value, str) else ""
 
 
 def _is_known(name: str) -> bool:

@@ -70,7 +70,7 @@ def _checkpoint_options(path: str, trusted: Collection[str]) -> str:
             f"{path} was changed after it was written: expected a dict of options, got {type(saved).__name__}"
         )
     config = {key: value for key, value in saved.items() if key in _SAVED}
-    refuse_foreign(config, trusted, path)
-    if "taxonomy" in checkpoint and "data" in config:
+    if "taxonomy" in checkpoint and isinstance(config.get("data"), dict):
         config["data"] = {**config["data"], "taxonomy": checkpoint["taxonomy"]}
+    refuse_foreign(config, trusted, path)
     return yaml.safe_dump(config)

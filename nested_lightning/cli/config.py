@@ -1,6 +1,8 @@
 """Find, check and search the YAML files given with ``--config``."""
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,10 +10,13 @@ from typing import Any, NamedTuple
 import yaml
 
 from nested_lightning.errors import ConfigurationError
-from nested_lightning.taxonomy.yaml import compose
 from nested_lightning.utils.resources import resource
+from nested_lightning.utils.yaml import compose
 
-_GROUPS = ("model", "data", "trainer", "cascade", "rejection", "temperature", "checkpoint")
+_MODULE = re.compile(r"(?<![\w./\\{-])([^\W\d]\w*)(?:\.[^\W\d]\w*)+(?![\w/\\])")  # the first part of a dotted name
+CALLBACKS = ("cascade", "rejection", "temperature", "checkpoint", "figures", "wandb", "predictions")
+"""Groups of options that are callbacks, which ``without`` can leave out."""
+_GROUPS = ("model", "data", "trainer", *CALLBACKS)
 
 
 class ConfigFile(NamedTuple):
@@ -34,13 +39,22 @@ class Configs(NamedTuple):
         given = {word for argument in self.args for word in (argument, argument.partition("=")[2])}
         return given.union(*(file.words for file in self.files))
 
+    def names_own_module(self) -> bool:
+        """Return whether an option names something in a Python file or package of the working folder."""
+        words = self.words()
+        words |= {text for word in words if word.endswith((".yaml", ".yml", ".json")) and (text := _text(word))}
+        words = {word for word in words if not word.startswith("-") and not os.path.isfile(word)}
+        modules = {name for word in words for name in _MODULE.findall(word)}
+        return any(os.path.isdir(name) or os.path.isfile(f"{name}.py") for name in modules)
+
     def locate(self, key: str) -> str:
         """Return ``"FILE, line N: "`` for a dotted key, of the last file that has it.
 
-        ``""`` if no file has it, or the arguments give it another value. ``init_args`` may be left out of keys.
+        ``""`` if no file has it, or the arguments give it another value. ``init_args`` and places in lists may be left
+        out of keys; a key that is then in several items is that of the list.
         """
-        key = _without_init_args(key)
-        given = [_without_init_args(a[2:].partition("=")[0]) for a in self.args if a.startswith("--")]
+        key = _plain(key)
+        given = [_plain(a[2:].partition("=")[0]) for a in self.args if a.startswith("--")]
         if any(f"{key}.".startswith(f"{name}.") for name in given):
             return ""
         found = [f"{file.path}, line {file.lines[key]}: " for file in self.files if key in file.lines]
@@ -69,6 +83,13 @@ def open_configs(args: Sequence[str]) -> Configs:
     return Configs(found, files)
 
 
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError):  # not a file, or not a text
+        return ""
+
+
 def _read(path: str) -> ConfigFile:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -95,7 +116,9 @@ def _read(path: str) -> ConfigFile:
         if problem := _problem(name, key, scalar, lines, os.path.dirname(path)):
             raise ConfigurationError(f"{path}, line {key.start_mark.line + 1}: {problem}")
         lines[name] = key.start_mark.line + 1
-    plain = {_without_init_args(name): line for name, line in reversed(lines.items())}
+    names = Counter(map(_plain, lines))
+    of_lists = {name: lines.get(re.split(r"\.\d+\.", name)[0], line) for name, line in lines.items()}
+    plain = {_plain(n): line if names[_plain(n)] == 1 else of_lists[n] for n, line in reversed(lines.items())}
     return ConfigFile(path, options, plain, words)
 
 
@@ -106,7 +129,8 @@ def _problem(name: str, key: yaml.Node, scalar: str | None, lines: Mapping[str, 
         return "a key is empty: name the option"
     is_file = any(os.path.isfile(os.path.join(place, scalar or "")) for place in ("", folder))
     if name in _GROUPS and scalar is not None and not is_file:
-        return f"{name!r} is followed by {scalar!r}: indent its options, or remove the key"
+        out = f". To leave the callback out: without: [{name}]" if name in CALLBACKS else ""
+        return f"{name!r} is followed by {scalar!r}: indent its options, or remove the key{out}"
     return ""
 
 
@@ -119,5 +143,6 @@ def _entries(node: yaml.Node, above: str = "") -> Iterator[tuple[str, yaml.Node 
         yield from _entries(value, name)
 
 
-def _without_init_args(key: str) -> str:
-    return key.replace(".init_args", "")
+def _plain(key: str) -> str:
+    """Return a dotted key without ``init_args`` and numbers of items, except those at its end."""
+    return re.sub(r"\.init_args(?=\.|$)|\.\d+(?=\.)", "", key)

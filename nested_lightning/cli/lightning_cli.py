@@ -1,21 +1,22 @@
 """LightningCLI with the options of the cascade and of calibration, and every mistake in one line."""
 
 import os
+import re
 import shlex
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import torch
 import yaml
 from jsonargparse import ArgumentError, set_parsing_settings
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -33,19 +34,13 @@ from nested_lightning.callbacks import (
 from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.cli import OTHER_COMMANDS
 from nested_lightning.cli.checkpoint_options import SaveRunConfig, with_checkpoint_options
-from nested_lightning.cli.config import open_configs
+from nested_lightning.cli.config import CALLBACKS, open_configs
 from nested_lightning.cli.messages import ShortHelp, explain
 from nested_lightning.data import HierarchicalDataModule
 from nested_lightning.errors import ConfigurationError, mistake_behind
 from nested_lightning.loggers import RunCSVLogger
 from nested_lightning.loggers.wandb import keep_wandb_offline
 from nested_lightning.module import NestedLightningModule
-
-_DESCRIPTION = """Classifiers of nested labels, from coarse to fine.
-Recipes that come with the package: 'recipes list', and 'recipes copy DEST' to change them.
-Trees of labels: 'taxonomy discover', 'taxonomy build', 'taxonomy show' and 'taxonomy check', each with --help.
-Runs side by side on one page: 'report RUN [RUN ...]'.
-A workspace of Weights & Biases: 'dashboard', with --help."""
 
 
 class NestedCLI(LightningCLI):
@@ -59,16 +54,22 @@ class NestedCLI(LightningCLI):
         parser.add_lightning_class_args(Figures, "figures")
         parser.add_lightning_class_args(WandbRun, "wandb")
         parser.add_lightning_class_args(PredictionWriter, "predictions")
+        parser.add_argument(
+            "--without",
+            type=list[Literal[CALLBACKS]] | Literal[CALLBACKS] | None,  # type: ignore[valid-type]
+            help=f"Callbacks to leave out, such as [rejection,temperature]: {', '.join(CALLBACKS)}.",
+        )
         parser.link_arguments(
             "data", "model.taxonomy", compute_fn=lambda data: data.taxonomy.to_dict(), apply_on="instantiate"
         )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        if not args:
-            parser.print_help()
-            sys.exit(2)
         self.resume_command = resume_command(args)
+        _warn_of_variables()
         configs = open_configs(args)
+        # Last, so that a file there cannot take the place of a library's module, and only where it is asked for.
+        if os.getcwd() not in sys.path and "" not in sys.path and configs.names_own_module():
+            sys.path.append(os.getcwd())
         try:
             self.config = parser.parse_args(with_checkpoint_options(configs))
         except (ArgumentError, OmegaConfBaseException, yaml.YAMLError) as error:
@@ -94,8 +95,12 @@ class NestedCLI(LightningCLI):
             AtomicCheckpointIO().load_checkpoint(path)  # the others have read it for its options
         if options.trainer.barebones:
             raise ConfigurationError(
-                "trainer.barebones switches off the metrics, loggers and checkpoints that a run needs: set it to false"
+                "trainer.barebones switches off the metrics and checkpoints that training needs: leave it out. To save "
+                "time: trainer.enable_progress_bar=false, figures.draw=never"
             )
+        limits = (options.trainer.max_epochs, options.trainer.max_steps, options.trainer.max_time)
+        if self.subcommand == "fit" and "cascade" in _as_list(options.without) and limits == (-1, -1, None):
+            raise ConfigurationError("nothing ends the training without the cascade: set trainer.max_epochs")
         # Loggers of this package write into the folder of the run, also with a config.yaml of another folder.
         # ${trainer.default_root_dir} in a recipe would not do: with any ${...} jsonargparse 4.53 writes all options
         # out and reads them again, which turns a checkpoint's label "3" into a number.
@@ -127,6 +132,11 @@ class NestedCLI(LightningCLI):
         if has_bar or options.enable_progress_bar is False:
             defaults = self.trainer_defaults["callbacks"]
             self.trainer_defaults["callbacks"] = [c for c in defaults if not isinstance(c, StageProgress)]
+        without = _as_list(self.config_init[self.subcommand].without)
+        parser = self._parser(self.subcommand)
+        parser.callback_keys = [key for key in parser.callback_keys if key not in without]
+        if "checkpoint" in without and not any(isinstance(c, Checkpoint) for c in _as_list(options.callbacks)):
+            kwargs["enable_checkpointing"] = False
         if self.subcommand == "predict" and options.devices == "auto":
             kwargs["devices"] = 1  # keeps the predictions in input order
         return super().instantiate_trainer(**kwargs, plugins=[*_as_list(options.plugins), AtomicCheckpointIO()])
@@ -152,7 +162,7 @@ def run_cli(
     set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
     parser: dict[str, Any] = {"parser_mode": "omegaconf+", "exit_on_error": False, "formatter_class": ShortHelp}
     # Abbreviated options would change their meaning when options are added.
-    whole = {**parser, "allow_abbrev": False, "description": _DESCRIPTION}
+    whole = {**parser, "allow_abbrev": False}
     try:
         NestedCLI(
             model_class or NestedLightningModule,
@@ -173,6 +183,14 @@ def run_cli(
     except SIGTERMException:
         # Lightning kills the run's first process as soon as it sees that another has failed.
         sys.exit(143 if rank_zero_only.rank == 0 else 0)  # type: ignore[attr-defined]
+
+
+def _warn_of_variables() -> None:
+    """Warn of options in environment variables, which another ``LightningCLI`` may read (its ``default_env``)."""
+    if names := [name for name in sorted(os.environ) if re.match("PL_([A-Z]+__|CONFIG$)", name)]:
+        several = f"{len(names)} environment variables are" if len(names) > 1 else "The environment variable is"
+        more = ", ..." if len(names) > 3 else ""
+        rank_zero_warn(f"{several} not read as options: {', '.join(names[:3])}{more}. Give options or a --config file")
 
 
 def resume_command(args: Sequence[str]) -> str:

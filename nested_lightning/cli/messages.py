@@ -8,7 +8,7 @@ from importlib import import_module
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
-from nested_lightning.cli.config import Configs
+from nested_lightning.cli.config import CALLBACKS, Configs
 from nested_lightning.errors import suggestion
 
 _KEY = re.compile(r'Parser key "([^"]+)"|full_key: (\S+)')
@@ -19,7 +19,13 @@ _CLASS = re.compile(r"module '([\w.]+)' has no attribute '(\w+)'")
 _OPTION = re.compile(
     r"(?:unrecognized arguments: (?:--?)?|does not accept (?:nested key|option|key) '|\(resolved to ')([^\s']+)"
 )
+# Of several types of a value, the one that is a class with wrong arguments says most.
+_OF_CLASS = re.compile(r"\n    - (Problem with given class_path '.*?)(?=\n    - |\n  Given value|\Z)", re.DOTALL)
 _COMMAND = re.compile(r"invalid choice: '([^']+)' \(choose from ([^)]*)\)")
+_HINTS = {
+    "lr_scheduler": " The cascade lowers the learning rate itself: see cascade.plateau_patience and "
+    "cascade.plateau_factor. For a scheduler, override configure_optimizers and pass your class to main."
+}
 _SHORTER = (
     (r'Parser key "[^"]+":|^ *- Expected a path but .*?$|^ *(?:full_key: |object_type=).*?$', ""),
     (
@@ -47,10 +53,11 @@ def explain(message: str, parser: ArgumentParser, configs: Configs, other_comman
     prefix = program.split()[1] + "."
     keys = dict.fromkeys((nested or full).removeprefix(prefix) for nested, full in _KEY.findall(message))
     key = place = ".".join(keys)
+    of_class = inner[1] if (inner := _OF_CLASS.search(message)) else message
     if match := _ARGUMENT.search(message):
         name = match[1].rpartition(".")[2]
         place = f"{key}.{name}"
-        known = sorted({parameter for path in _CLASS_PATH.findall(message) for parameter in _parameters(path)})
+        known = sorted({parameter for path in _CLASS_PATH.findall(of_class) for parameter in _parameters(path)})
         problem = f"unknown argument '{name}'.{suggestion(name, known)}{' It takes ' * bool(known)}{', '.join(known)}"
     elif match := _CLASS.search(message):
         names = [name for name in dir(import_module(match[1])) if not name.startswith("_")]
@@ -58,15 +65,17 @@ def explain(message: str, parser: ArgumentParser, configs: Configs, other_comman
     elif match := _OPTION.search(message):
         name = match[1].removeprefix(prefix).partition("=")[0]
         place = key or name
-        problem = f"unknown option '{name}'.{_nearest(name, parser)} All options: {program} --help"
+        problem = f"unknown option '{name}'.{_HINTS.get(name) or _nearest(name, parser)} All options: {program} --help"
     elif match := _COMMAND.search(message):
         commands = [*re.findall(r"[\w-]+", match[2]), *other_commands]
         problem = f"unknown command '{match[1]}'.{suggestion(match[1], commands)} Choose from {', '.join(commands)}"
     else:
-        problem = message.replace(f" {prefix}", " ")
+        problem = of_class.replace(f" {prefix}", " ")
         for pattern, shorter in _SHORTER:
             problem = re.sub(pattern, shorter, problem, flags=re.DOTALL | re.MULTILINE)
         problem = " ".join(problem.split()).removeprefix("- ")
+        if key in CALLBACKS and "Unable to load config" in problem:
+            problem += f". To leave the callback out: --without {key}"
         if "arguments are required" in problem and not key:
             model = "" if prefix == "fit." else "a trained model with --ckpt_path RUN/checkpoints/final.ckpt, or "
             problem += f". Give {model}a recipe with --config FILE (listed by: nested-lightning recipes list)"

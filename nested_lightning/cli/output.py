@@ -30,6 +30,7 @@ _WARNINGS = (
     r".*there is no last checkpoint available",  # the command line has its own message
     r"Total length of `list` across ranks is zero",  # no validation data; what needs them raises an error
 )
+_CALLBACKS = {"CascadeTraining": "cascade", "RejectionFineTuning": "rejection", "TemperatureScaling": "temperature"}
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
@@ -63,7 +64,12 @@ def as_options(message: str) -> str:
     Example:
         >>> as_options('resume with ckpt_path="last"')
         'resume with --ckpt_path last'
+        >>> as_options("remove TemperatureScaling")
+        'remove TemperatureScaling (--without temperature)'
     """
+    message = re.sub(
+        rf"\bremove ({'|'.join(_CALLBACKS)})\b", lambda m: f"{m[0]} (--without {_CALLBACKS[m[1]]})", message
+    )
     message = re.sub(r'(?<![\w.-])ckpt_path="(\w+)"', r"--ckpt_path \1", message)
     return re.sub(r"(?<![\w./-])default_root_dir\b", "--trainer.default_root_dir", message)
 

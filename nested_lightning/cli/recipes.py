@@ -4,7 +4,8 @@ import shutil
 from pathlib import Path
 
 from nested_lightning.cli.parser import run_command
-from nested_lightning.errors import ConfigurationError
+from nested_lightning.errors import ConfigurationError, WriteError
+from nested_lightning.utils.files import replacing
 from nested_lightning.utils.resources import shipped
 
 _DESCRIPTION = "Recipes and taxonomies that come with the package: 'recipes list' and 'recipes copy DEST'."
@@ -38,7 +39,14 @@ def copy_recipes(dest: Path) -> None:
         raise ConfigurationError(
             f"{folder / existing[0]} exists and would be overwritten: choose another folder, or move it away"
         )
-    for name, path in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / name)
+    written: list[Path] = []
+    try:
+        for name, path in files.items():
+            with replacing(folder / name, "choose another folder") as temporary:
+                shutil.copyfile(path, temporary)
+            written.append(folder / name)
+    except WriteError:
+        for path in written:  # they would be in the way of the next try
+            path.unlink(missing_ok=True)
+        raise
     print(f"{len(files)} files copied to {folder.absolute()}. Commands run in that folder use them first.")

@@ -1,5 +1,6 @@
 """Open a source given by name, path or object as one :class:`Split` per split of the data."""
 
+import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,11 +12,11 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
+from nested_lightning.data.digits import load_digits
 from nested_lightning.data.folders import FolderRows, read_folder
 from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.data.splits import SPLITS, canonical_names
-from nested_lightning.errors import DataError, examples, mistake_behind, suggestion
-from nested_lightning.taxonomy.build import rows_in_words
+from nested_lightning.errors import DataError, examples, mistake_behind, rows_in_words, suggestion
 
 if TYPE_CHECKING:
     import datasets
@@ -110,8 +111,8 @@ def open_source(source: Any, reading: ReadOptions = READING) -> dict[str, Split]
     Args:
         source: ``"digits"``; a hub id; the path of a folder (tables, images, see
             :func:`~nested_lightning.data.folders.read_folder`, or one written by ``save_to_disk``) or of a file; a
-            ``datasets.Dataset`` (taken as ``train``) or ``DatasetDict``; a dict from split names to any of these; or
-            a list of these, whose rows are put together. Alternative names of splits are those of
+            ``datasets.Dataset`` or ``pandas.DataFrame`` (taken as ``train``) or ``DatasetDict``; a dict from split
+            names to any of these; or a list of these, whose rows are put together. Alternative names of splits are in
             :data:`~nested_lightning.data.splits.SPLITS`, in upper or lower case.
         reading: how CSV, TSV and JSON files are read; their columns are text until they are used as numbers.
 
@@ -166,9 +167,16 @@ def _say_if_one_class(tables: Sequence[Table]) -> None:
 
 def _tables(source: Any, reading: ReadOptions) -> list[Table]:
     import datasets
+    import pandas as pd  # type: ignore[import-untyped]  # datasets requires it
 
     if isinstance(source, datasets.Dataset):
         return [Table("the given Dataset", "train", source)]
+    if isinstance(source, pd.DataFrame):
+        try:
+            rows = datasets.Dataset.from_pandas(source, preserve_index=False)
+        except (ValueError, TypeError) as error:  # cells of one column that have several types
+            raise DataError(f"the given DataFrame cannot be read: {error}. Give each column one type") from error
+        return [Table("the given DataFrame", "train", rows)]
     if isinstance(source, str | Path):
         found = _load(str(source), reading)
         names = canonical_names(rows.split for rows in found)
@@ -182,8 +190,8 @@ def _tables(source: Any, reading: ReadOptions) -> list[Table]:
         return [table for one in source for table in _tables(one, reading)]
     raise DataError(
         f"a source cannot be a {type(source).__name__} ({str(source)[:60]!r}): give a hub id, the path of "
-        "a folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a dict of "
-        "these by split, or a list of these"
+        "a folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a "
+        "pandas.DataFrame, a dict of these by split, or a list of these"
     )
 
 
@@ -205,7 +213,7 @@ def _load(source: str, reading: ReadOptions) -> list[FolderRows]:
     from nested_lightning.data.tables import load_by_name  # takes a second
 
     if source == DIGITS:
-        return [FolderRows("train", _digits())]
+        return [FolderRows("train", load_digits())]
     # Otherwise each local file opened would be reported to a download counter.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     path = Path(source).expanduser()
@@ -239,10 +247,11 @@ def _read_files(files: list[str], reading: ReadOptions) -> "datasets.Dataset":
 
     from nested_lightning.data.tables import read_tables
 
+    names = [glob.escape(file) for file in files]  # brackets in a name are no pattern
     kind = Path(files[0]).suffix.lower()[1:]
     if kind in ("parquet", "arrow"):
-        return datasets.load_dataset(kind, data_files=files, split="train")
-    return read_tables({"train": files}, *_form(reading))["train"]
+        return datasets.load_dataset(kind, data_files=names, split="train")
+    return read_tables({"train": names}, *_form(reading))["train"]
 
 
 def _form(reading: ReadOptions) -> tuple[str | None, str, bool | None]:
@@ -275,19 +284,3 @@ def _unreadable(source: str, path: Path, error: Exception) -> DataError:
 def _is_parquet(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(4) == b"PAR1" and path.stat().st_size >= 12 and file.seek(-4, 2) > 0 and file.read() == b"PAR1"
-
-
-def _digits() -> "datasets.Dataset":
-    """Return scikit-learn's 1,797 digits, 8x8 grey; their values 0..16 are scaled to 0..255."""
-    import datasets
-    import numpy as np
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    pixels = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    names = [str(digit) for digit in range(10)]
-    return datasets.Dataset.from_dict(
-        {"image": [Image.fromarray(image) for image in pixels], "label": labels.tolist()},
-        features=datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)}),
-    )

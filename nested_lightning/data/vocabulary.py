@@ -216,7 +216,10 @@ def _lemmatiser(language: str) -> Callable[[str], str]:
 
 
 def _words() -> "Tokenizer":
-    """Return an untrained tokenizer of lower-case words and numbers; each CJK character is a word."""
+    """Return an untrained tokenizer of lower-case words and numbers.
+
+    Scripts without blanks between words, such as Chinese, Thai and Khmer: each character is a word.
+    """
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0}, unk_token=UNKNOWN))
@@ -224,7 +227,15 @@ def _words() -> "Tokenizer":
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.BertNormalizer(strip_accents=False, lowercase=True)]
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[^\p{L}\p{M}\p{N}]+"), behavior="removed")
+    # A letter with the vowels and tones written around it. The normaliser has set CJK characters apart.
+    scripts = ("Thai", "Lao", "Khmer", "Myanmar", "Tibetan", "Hiragana", "Katakana")
+    unspaced = Regex("[" + "".join(rf"\p{{{script}}}" for script in scripts) + r"]\p{M}*")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"[^\p{L}\p{M}\p{N}]+"), behavior="removed"),
+            pre_tokenizers.Split(unspaced, behavior="isolated"),
+        ]
+    )
     return tokenizer
 
 

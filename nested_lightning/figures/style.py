@@ -12,6 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
+from nested_lightning.utils.files import replacing
+
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#56B4E9", "#E69F00", "#000000", "#999999")
 """Of lines, in their order: those of Okabe and Ito, with grey for their yellow, which is hard to see on white."""
@@ -84,6 +86,10 @@ def rendered(figure: Figure) -> Image.Image:
 
 
 def write_png(image: Image.Image, path: Path) -> None:
-    """Write an image, creating the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
+    """Write an image, creating the folders above it.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
+    with replacing(path) as temporary:
+        image.save(temporary, format="png")

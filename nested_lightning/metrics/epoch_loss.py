@@ -69,7 +69,7 @@ class EpochLoss(Metric):
             return states
         for batch_idx, loss, finite in batches:
             if not bool(torch.isfinite(loss)):
-                raise non_finite(f"{place} batch {batch_idx}", finite)
+                raise non_finite(f"{place} batch {batch_idx}", finite, loss.dtype)
         raise NonFiniteError(f"the loss is not finite in {place}, in another process: see its message")
 
     def gather(self) -> Tensor:
@@ -97,16 +97,19 @@ def finite_samples(x: Tensor) -> Tensor:
     return torch.isfinite(x.detach()).reshape(len(x), -1).all(dim=1)
 
 
-def non_finite(place: str, finite: Tensor) -> NonFiniteError:
+def non_finite(place: str, finite: Tensor, dtype: torch.dtype = torch.float32) -> NonFiniteError:
     """Return the error for a batch whose loss or inputs are not finite.
 
     Args:
         place: names the batch.
         finite: its :func:`finite_samples`.
+        dtype: of the loss.
     """
     rows = (~finite).nonzero().flatten().tolist()
     if rows:
         remedy = f"samples {rows[:5]} of the batch contain NaN or infinite values: fix or remove them"
+    elif dtype == torch.float16:
+        remedy = "16 bits are too coarse and too few for it: set trainer.precision to bf16-true or 16-mixed"
     else:
         remedy = "lower the learning rate, or set trainer.gradient_clip_val"
     return NonFiniteError(f"the {'input' if rows else 'loss'} is not finite in {place}: {remedy}")

@@ -1,6 +1,6 @@
 """The nested network: a backbone, and per level a bottleneck and a head (Sec. 4.1, Fig. 3)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -157,14 +157,16 @@ def announced_channels(backbone: nn.Module) -> int | Sequence[int]:
 def checked_features(backbone: nn.Module, output: object, channels: tuple[int, ...]) -> list[Tensor]:
     """Check the channels of a backbone's output and return it as a list of features ``[B, C, ...]``.
 
-    Raises ConfigurationError unless it is a tensor or a list or tuple of them, with these ``channels``.
+    Raises ConfigurationError unless it is a tensor or a list, tuple or dict of them, with these ``channels``.
     """
     name = type(backbone).__name__
     given = list(output) if isinstance(output, (list, tuple)) else [output]
+    if isinstance(output, Mapping):  # from torchvision's create_feature_extractor
+        given = list(output.values())
     features = [feature for feature in given if isinstance(feature, Tensor) and feature.ndim >= 2]
     if len(features) < len(given):
         raise ConfigurationError(
-            f"The backbone {name} must give one tensor [batch, channels, ...] or a list of them, got "
+            f"The backbone {name} must give one tensor [batch, channels, ...], or a list or dict of them, got "
             f"{_describe(output)}. Wrap it in a module that returns its features like this."
         )
     got = [feature.shape[1] for feature in features]

@@ -1,11 +1,12 @@
 """Turn paths, pairs and label columns into leaf paths and targets, and find all contradictions between labels."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from nested_lightning.errors import NestedLightningError, TaxonomyError, suggestion
+from nested_lightning.errors import NestedLightningError, TaxonomyError, rows_in_words, suggestion
 from nested_lightning.taxonomy.names import clean
 from nested_lightning.taxonomy.tree import MOST_LEVELS, Path, Tree, is_name, unknown_label
 
@@ -15,28 +16,8 @@ Where = Callable[[Iterable[int]], str]
 """Names the place of some rows in a message."""
 Target = Callable[[Row, bool], list[int]]
 """Returns the target of the labels of a row; the error for an unknown one suggests others if the flag is set."""
-_MOST_RANGES = 12
 _MOST_SUGGESTIONS = 3
 """Each takes a look at all names of the taxonomy."""
-
-
-def rows_in_words(rows: Iterable[int]) -> str:
-    """Return row numbers in words.
-
-    Example:
-        >>> rows_in_words([3]), rows_in_words([5, 0, 1, 2])
-        ('row 3', 'rows 0-2, 5')
-    """
-    ranges: list[list[int]] = []
-    for row in sorted(rows):
-        if ranges and ranges[-1][1] == row - 1:
-            ranges[-1][1] = row
-        else:
-            ranges.append([row, row])
-    shown = [str(first) if first == last else f"{first}-{last}" for first, last in ranges[:_MOST_RANGES]]
-    left = sum(last - first + 1 for first, last in ranges[_MOST_RANGES:])
-    is_one = len(ranges) == 1 and ranges[0][0] == ranges[0][1]
-    return f"row{'s' * (not is_one)} {', '.join(shown)}" + (f" and {left} more" if left else "")
 
 
 def numbered_levels(leaves: Sequence[Sequence[str]]) -> list[str]:
@@ -135,6 +116,10 @@ def leaves_from_columns(
     if not paths:
         return [], [f"no row has a label in column '{levels[0]}': fill it in"]
     found = [] if allow_repeated_names else _repeated_names(levels, paths, where)
+    if found and _nests(tuple(reversed(cells)) for cells in rows):
+        given, order = ", ".join(levels), ", ".join(reversed(levels))
+        problem = f"the columns {given} nest only in the order {order}: give them in this order, coarse to fine"
+        return [], [f"{problem}. If the order is right, {found[0]}"]
     names = {(len(path), path[-1]) for path in paths}
     gaps: dict[tuple[int, str, str], list[int]] = {}
     for cells, path in list(known.items()):
@@ -157,6 +142,17 @@ def leaves_from_columns(
     return leaves, found + _match(
         rows, lambda cells, suggest: _target(tree, dict(enumerate(cells)), levels, suggest), where
     )[1]
+
+
+def _nests(rows: Iterable[Row]) -> bool:
+    """Return whether every label of a column stands beside one label of the column before it."""
+    parents: dict[tuple[int, str], str] = {}
+    return all(
+        parents.setdefault((depth, child), parent) == parent
+        for cells in rows
+        for depth, (parent, child) in enumerate(pairwise(cells))
+        if parent is not None and child is not None
+    )
 
 
 def _repeated_names(levels: Sequence[str], paths: Mapping[Path, list[int]], where: Where) -> list[str]:

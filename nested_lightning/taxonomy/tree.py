@@ -202,6 +202,9 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and value != "" and _SURROGATES.search(value) is None
 
 
+_SEPARATORS = ("->", ">", "::", "|", "\\", ";", "___")  # of paths, other than the slash
+
+
 def unknown_label(label: object, level: str | None, known: Iterable[str], suggest: bool = True) -> TaxonomyError:
     """Return the error for a label that is not in the taxonomy; it names the nearest labels that are if asked to."""
     where = "" if level is None else f" at level '{level}'"
@@ -216,7 +219,10 @@ def unknown_label(label: object, level: str | None, known: Iterable[str], sugges
     if means_missing(str(label)):
         where += ". If it means that the label is unknown, add it to reading.missing"
     listed = f" It has {', '.join(map(repr, texts[:8]))}{', ...' if len(texts) > 8 else ''}"
-    return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{suggestion(str(label), texts) or listed}")
+    near = suggestion(str(label), texts) or listed
+    if mark := next((mark for mark in _SEPARATORS if mark in str(label)), None):
+        near += f" If {mark!r} separates the names of a path, write '/' instead, or build the tree with keep_labels"
+    return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{near}")
 
 
 def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:

@@ -2,18 +2,19 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path as File
 from typing import Any
 
 import yaml
 
 from nested_lightning.errors import TaxonomyError, suggestion
 from nested_lightning.taxonomy.tree import Path
+from nested_lightning.utils.files import replacing
+from nested_lightning.utils.yaml import compose
 
 Branch = dict[str, Any]  # name -> the branch below it; empty below a leaf
 _FORMS = ("tree", "leaves")
 _NOTHING = yaml.ScalarNode("", "")  # what is below an item of a list
-_DEEPEST = 100
-_MOST_FROM_ALIASES = 100_000
 
 
 def nested(leaves: Iterable[Path]) -> Branch:
@@ -44,13 +45,17 @@ def _drawn(branch: Branch, indent: str) -> Iterator[str]:
 
 
 def write_yaml(path: str | os.PathLike[str], levels: Sequence[str], leaves: Sequence[Path]) -> None:
-    """Write levels and tree, or a list of leaf paths if a tree could not keep the order of the leaves."""
+    """Write levels and tree, or a list of leaf paths if a tree could not keep the order of the leaves.
+
+    Raises:
+        WriteError: the file system refuses.
+    """
     tree = nested(leaves)
     in_order = list(_flat(tree, ())) == list(leaves)
     content = {"levels": list(levels)} | ({"tree": _plain(tree)} if in_order else {"leaves": list(map(list, leaves))})
     text = yaml.dump(content, Dumper=_Dumper, allow_unicode=True, sort_keys=False, default_flow_style=None)
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    with replacing(path, "choose another file") as temporary:
+        File(temporary).write_text(text, encoding="utf-8", newline="\n")
 
 
 class _Dumper(yaml.SafeDumper):
@@ -187,40 +192,3 @@ class _Document:
 
     def error(self, node: yaml.Node, message: str) -> TaxonomyError:
         return TaxonomyError(f"{self.file}, line {node.start_mark.line + 1}: {message}")
-
-
-def compose(text: str, loader: Any) -> yaml.Node | None:
-    """Return the root node of a text like ``yaml.compose``, None if it is empty, but refuse YAML bombs.
-
-    Raises:
-        yaml.YAMLError: it is not YAML, is nested more than 100 deep, or its aliases, written out, would be more than
-            100,000 values or contain themselves.
-    """
-    sizes: dict[str | None, int] = {}  # values below each anchor, aliases in it written out
-    above: list[tuple[str | None, int]] = []  # of each open list or mapping: its anchor, and the values before it
-    total = from_aliases = 0
-    for event in yaml.parse(text, Loader=loader):  # events come one by one however deep they are nested
-        if isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = above.pop()
-            sizes |= {anchor: total - before} if anchor else {}
-        elif isinstance(event, yaml.CollectionStartEvent):
-            above.append((event.anchor, total))
-            total += 1
-        elif isinstance(event, yaml.ScalarEvent):
-            total += 1
-            sizes |= {event.anchor: 1} if event.anchor else {}
-        elif isinstance(event, yaml.AliasEvent):
-            if event.anchor not in sizes and any(anchor == event.anchor for anchor, _ in above):
-                raise _refused(f"the alias *{event.anchor} contains itself", event)
-            total += sizes.get(event.anchor, 0)
-            from_aliases += sizes.get(event.anchor, 0)
-        if len(above) > _DEEPEST:
-            raise _refused(f"it is nested more than {_DEEPEST} deep", event)
-        if from_aliases > _MOST_FROM_ALIASES:
-            raise _refused(f"its aliases stand for more than {_MOST_FROM_ALIASES:,} values", event)
-    root: yaml.Node | None = yaml.compose(text, Loader=loader)
-    return root
-
-
-def _refused(problem: str, event: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)

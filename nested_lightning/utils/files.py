@@ -1,5 +1,6 @@
 """Write files of a run: completely or not at all, with one message if the file system refuses."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,13 +9,16 @@ from pathlib import Path
 
 from nested_lightning.errors import WriteError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OF_A_RUN = 'choose another default_root_dir. Files written before are intact: resume with ckpt_path="last"'
+
 
 @contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+def writing(path: str | os.PathLike[str], remedy: str = _OF_A_RUN) -> Iterator[None]:
     """Turn an error of the file system within the block into a WriteError that names ``path``.
 
     Raises:
-        WriteError: the file system refuses.
+        WriteError: the file system refuses; the message ends with ``remedy``, and advises to free space if that is it.
     """
     try:
         yield
@@ -23,21 +27,21 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
-        raise WriteError(
-            f"{os.fspath(path)} cannot be written ({cause.strerror or cause}; {disk_of(path)}): free some space or "
-            'choose another default_root_dir. Files written before are intact: resume with ckpt_path="last"'
-        ) from error
+        reason = cause.strerror or str(cause)
+        if cause.errno in _FULL:
+            reason, remedy = f"{reason}; {disk_of(path)}", f"free some space or {remedy}"
+        raise WriteError(f"{os.fspath(path)} cannot be written ({reason}): {remedy}") from error
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
+def replacing(path: str | os.PathLike[str], remedy: str = _OF_A_RUN) -> Iterator[str]:
     """Give the name of a temporary file, which replaces ``path`` after the block: a kill leaves the old file intact.
 
     Raises:
-        WriteError: the file system refuses; the temporary file is removed.
+        WriteError: the file system refuses, as in :func:`writing`; the temporary file is removed.
     """
     temporary = f"{os.fspath(path)}.tmp"
-    with writing(path):
+    with writing(path, remedy):
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         try:
             yield temporary

@@ -10,7 +10,7 @@ from helpers.toy import TAXONOMY, loader, rows, toy_fit, toy_module, toy_trainer
 from helpers.witnesses import copy_of, same
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities.exceptions import SIGTERMException
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from nested_lightning.callbacks import (
     CascadeTraining,
@@ -270,7 +270,11 @@ def test_a_run_that_only_tries_the_code_calibrates_on_one_batch(tmp_path, callba
 @pytest.mark.parametrize("options", [{"validation": None}, {"limit_val_batches": 0}, {"validation": []}])
 def test_validation_data_are_needed(tmp_path, callback, options):
     with refusing(
-        CalibrationError, type(callback).__name__, "data.validation", "val_dataloaders", "remove this callback"
+        CalibrationError,
+        type(callback).__name__,
+        "data.validation",
+        "val_dataloaders",
+        f"remove {type(callback).__name__}",
     ):
         fit(tmp_path, callback, **options)
 
@@ -288,6 +292,32 @@ def test_a_level_without_any_label(tmp_path, callback, what):
     unlabelled = loader(32, depth=2)
     with refusing(CalibrationError, f"no {what} sample", "'leaf'", f"remove {type(callback).__name__}"):
         toy_trainer(tmp_path, callback, max_epochs=1).fit(toy_module(), unlabelled, unlabelled)
+
+
+class Stream(IterableDataset):
+    """Samples whose labels are not known before they are read."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __iter__(self):
+        return iter(self.loader)
+
+
+@pytest.mark.parametrize(("stream", "epochs"), [(False, 0), (True, 1)])
+def test_validation_labels_that_are_missing_are_found_before_the_stages(tmp_path, stream, epochs):
+    validation = loader(32, depth=2)
+    trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=2), TemperatureScaling())
+    if stream:
+        validation = DataLoader(Stream(validation), batch_size=None)
+    with refusing(CalibrationError, "no validation sample", "'leaf'", "remove TemperatureScaling"):
+        trainer.fit(toy_module(), TRAIN, validation)
+    assert trainer.current_epoch < max(epochs, 1) and (trainer.global_step > 0) == stream
+
+
+def test_labels_that_a_stream_has_are_enough(tmp_path):
+    _, _, changed = fit(tmp_path, TemperatureScaling("nll"), validation=DataLoader(Stream(VALIDATION), batch_size=None))
+    assert changed == {"temperatures"}
 
 
 def test_with_other_callbacks_that_end_training(tmp_path):

@@ -103,7 +103,6 @@ def test_names_in_own_runs_are_known() -> None:
     ("data", "augmentation", "evil", "evil"),  # may be a file of options
     ("data", "transform", {"class_path": "subprocess.Popen", "init_args": {"args": ["x"]}}, "subprocess.Popen"),
     ("data", "distortions", {"fog": "builtins.eval"}, "builtins.eval"),
-    ("data", "source", "${oc.env:SECRET}", "${oc.env:SECRET}"),
     ("model", "backbone", "here/evil.yaml", "here/evil.yaml"),
     ("model", "backbone", {"class_path": "evil.Encoder"}, "evil.Encoder"),
     ("model", "backbone", {"init_args": {"layers": [{"class_path": "evil.Layer"}]}}, "evil.Layer"),
@@ -117,11 +116,51 @@ def test_names_in_own_runs_are_known() -> None:
 def test_other_names_are_refused_unless_trusted(group: str, option: str, value: Any, named: str) -> None:
     options: dict[str, Any] = {name: dict(below) for name, below in KNOWN.items()}
     options[group][option] = value
-    with pytest.raises(
-        CheckpointError, match=rf"a\.ckpt names '{named}'.*in the recipe, as {group}\.{option}".replace("$", r"\$")
-    ):
+    with pytest.raises(CheckpointError, match=rf"a\.ckpt names '{named}'.*in the recipe, as {group}\.{option}"):
         refuse_foreign(options, (), "a.ckpt")
     refuse_foreign(options, {named}, "a.ckpt")
+
+
+@pytest.mark.parametrize(("group", "option", "value"), [
+    ("data", "source", "${oc.env:SECRET}"),
+    ("data", "source", "/nowhere/${${data.input_column}:SECRET}"),
+    ("data", "source", ["a.csv", r"\${oc.env:SECRET}"]),
+    ("data", "source", {"${oc.env:SECRET}"}),
+    ("data", "batch_size", "${data.source}"),
+    ("data", "${oc.env:SECRET}", 3),
+    ("data", "taxonomy", {"levels": ["a"], "leaves": [["${oc.env:SECRET}"]]}),
+    ("model", "taxonomy", {"levels": ["${oc.env:SECRET}"]}),
+    ("model", "backbone", {"init_args": {"channels": ["${"]}}),
+])  # fmt: skip
+def test_no_interpolation_is_let_through_even_if_trusted(group: str, option: str, value: Any) -> None:
+    options: dict[str, Any] = {name: dict(below) for name, below in KNOWN.items()}
+    options[group][option] = value
+    with pytest.raises(CheckpointError, match=rf"a\.ckpt has .*{group}\..*could read environment variables"):
+        refuse_foreign(options, {str(value), "${oc.env:SECRET}"}, "a.ckpt")
+
+
+@pytest.mark.parametrize("group", ["model", "data"])
+def test_a_group_of_options_cannot_be_the_name_of_a_file(group: str) -> None:
+    with pytest.raises(CheckpointError, match=rf"expected a dict of options as {group}, got 'evil'"):
+        refuse_foreign(KNOWN | {group: "evil"}, (), "a.ckpt")
+
+
+@pytest.mark.parametrize("place", ["options", "taxonomy"])
+def test_a_checkpoint_cannot_read_the_environment(
+    place: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    checkpoint = torch.load(trained / "checkpoints" / "final.ckpt", weights_only=True)
+    if place == "options":
+        checkpoint["config"]["data"] |= {"input_column": "oc.env", "source": "/nowhere/${${data.input_column}:SECRET}"}
+    else:
+        checkpoint["taxonomy"]["leaves"][0][-1] = "${oc.env:SECRET}"
+    torch.save(checkpoint, changed := tmp_path / "changed.ckpt")
+    for command in ("predict", "test"):
+        message = refused(capsys, command, "--ckpt_path", changed, "--trainer.default_root_dir", tmp_path / "run")
+        assert "could read environment variables" in message and "hunter2" not in message
+    with pytest.raises(CheckpointError, match="could read environment variables"):
+        load_run(changed)
 
 
 OWN = """

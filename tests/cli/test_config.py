@@ -45,6 +45,14 @@ def test_the_line_of_a_key(mine: Path, key: str, line: int) -> None:
     assert open_configs(["fit", "--config", "mine.yaml"]).locate(key) == f"mine.yaml, line {line}: "
 
 
+def test_the_line_of_a_key_in_a_list(mine: Path) -> None:
+    callbacks = "  - {init_args: {a: 1}}\n  - init_args:\n      b: 2\n      a: 1\n"
+    (mine / "over.yaml").write_text(f"trainer:\n  callbacks:\n{callbacks}")
+    configs = open_configs(["fit", "--config=over.yaml"])
+    assert configs.locate("trainer.callbacks.b") == "over.yaml, line 5: "
+    assert configs.locate("trainer.callbacks.a") == "over.yaml, line 2: "  # of several items
+
+
 @pytest.mark.parametrize(
     "key", ["data.seed", "model.width", "model.backbone.threshold", "trainer", "model.threshold.x"]
 )
@@ -84,3 +92,22 @@ def test_not_a_text(mine: Path, content: bytes) -> None:
     (mine / "bad.yaml").write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"bad\.yaml cannot be read as a text in UTF-8"):
         open_configs(["fit", "--config", "bad.yaml"])
+
+
+@pytest.mark.parametrize(("args", "names"), [
+    (["--config=mine.yaml"], True),  # a.B
+    (["--model.backbone", "own.Encoder"], True),
+    (["--model.backbone=package.models.Encoder"], True),
+    (["--model", '{"backbone": {"class_path": "own.Encoder"}}'], True),
+    (["--data.augmentation", "augmentation.yaml"], True),
+    (["--model.backbone", "torch.nn.Identity"], False),
+    (["--data.source", "package/rows.csv"], False),
+    (["--data.source=package.csv", "--package.name", "3"], False),  # a file, an option
+    (["--data.source", "${package.name}"], False),
+])  # fmt: skip
+def test_a_module_of_the_working_folder_is_named(mine: Path, args: list[str], names: bool) -> None:
+    for name in ("a.py", "own.py", "package.csv"):
+        (mine / name).touch()
+    (mine / "package").mkdir()
+    (mine / "augmentation.yaml").write_text("class_path: own.Augmentation\n")
+    assert open_configs(["fit", *args]).names_own_module() == names

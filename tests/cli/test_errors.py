@@ -114,6 +114,11 @@ def expect(message: str, *parts: str) -> None:
     (["--cascade.stages", "[corse, fine]"], ["'corse' is not a level", "mean 'coarse'"]),
     (["--cascade.patience", "0"], ["cascade.patience", "at least 1"]),
     (["--model.backbone.in_channels", "3"], ["UNetEncoder expects images [batch, 3, height, width]", "in_channels"]),
+    (["--trainer.callbacks", "EarlyStopping"], ["'trainer.callbacks': Problem", "EarlyStopping'", "required: monitor"]),
+    (["--trainer.barebones", "true"], ["trainer.barebones", "leave it out"]),
+    (["--temperature", "null"], ["'temperature'", "To leave the callback out: --without temperature"]),
+    (["--without", "temprature"], ["'without'", "'temperature'", "got temprature"]),
+    (["--lr_scheduler", "x"], ["unknown option 'lr_scheduler'", "cascade.plateau_factor", "configure_optimizers"]),
     (["--config", "recipes/digit.yaml"], ["'recipes/digit.yaml' does not exist", "mean 'recipes/digits.yaml'"]),
     (["--data.taxonomy", "taxonomies/digit.yaml"], ["does not exist", "mean 'taxonomies/digits.yaml'"]),
 ])  # fmt: skip
@@ -133,6 +138,11 @@ def test_wrong_option(args: list[str], parts: list[str], mistake: Check) -> None
     ("- data\n- model\n", ["holds no options"]),
     ("data: null\n", ["mine.yaml, line 1", "'data' is followed by 'null'", "indent"]),
     ("\ncascade: 3\n", ["mine.yaml, line 2", "'cascade' is followed by '3'", "indent"]),
+    ("rejection: null\n", ["line 1", "To leave the callback out: without: [rejection]"]),
+    ("trainer:\n  callbacks:\n    class_path: EarlyStopping\n    init_args:\n      patience: many\n",
+     ["line 5", "'trainer.callbacks.patience'", "expected int; got many"]),
+    ("trainer:\n  callbacks:\n  - class_path: LearningRateMonitor\n  - class_path: EarlyStopping\n    init_args:\n"
+     "      patiense: 3\n", ["line 6", "'trainer.callbacks': unknown argument 'patiense'", "mean 'patience'"]),
     ("model: x\n", ["mine.yaml, line 1", "'model' is followed by 'x'"]),
     ("model:\n  '': 3\n", ["line 2", "a key is empty"]),
     ("data: &a\n  source: [*a]\n", ["line 2", "alias *a contains itself"]),
@@ -244,6 +254,23 @@ def test_images_of_different_sizes(folder: Path, capsys: pytest.CaptureFixture[s
     message = refused(capsys, "fit", *RUN, *args)
     expect(message, "the image is 9x8 (height x width)", "8x8", "data.image_size")
     assert re.search(r"row \d+ of split 'train' of images", message)
+
+
+@pytest.mark.parametrize(("column", "size", "parts"), [
+    ("text", 2, ["torch.int64 (numbers of words) of shape"]), ("numbers", 3, ["torch.float32 of shape [", "mat1"]),
+])  # fmt: skip
+def test_a_network_for_other_inputs(
+    column: str, size: int, parts: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": f"a b {i}", "numbers": [1.0, i], "l": "ab"[i % 2], "m": "pqrs"[i % 4]} for i in range(48)]
+    write_rows(folder / "mixed.jsonl", rows)
+    message = refused(
+        capsys, "fit", "--data.source=mixed.jsonl", "--data.label_columns=[l,m]", f"--data.input_column={column}",
+        "--model.backbone=torch.nn.Linear", f"--model.backbone.in_features={size}", "--model.feature_channels=4",
+        "--model.backbone.out_features=4", "--data.validation=0.25", "--trainer.enable_progress_bar=false",
+        "--trainer.default_root_dir=run",
+    )  # fmt: skip
+    expect(message, "the backbone cannot process the inputs", "model.backbone", *parts)
 
 
 def test_a_loss_that_is_not_finite(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from helpers.commands import SHORT, digits, run, write_image
+from helpers.commands import SHORT, digits, refused, run, write_image, write_rows
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
@@ -155,6 +155,41 @@ def test_a_finished_run_is_shown_not_trained_again(
     assert_same_weights(trained, root)
 
 
+def test_callbacks_can_be_left_out(tmp_path: Path) -> None:
+    left_out = "[rejection,temperature,checkpoint,figures]"
+    run("fit", *digits(tmp_path), "--without", left_out, "--trainer.enable_progress_bar=false", model_class=Recorded)
+    names = {type(callback).__name__ for callback in Recorded.last.trainer.callbacks}
+    assert names == {"CascadeTraining", "WandbRun", "Report", "PredictionWriter", "SaveRunConfig"}
+    assert bool((Recorded.last.temperatures == 1).all()) and not (tmp_path / "checkpoints").exists()
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["without"] == left_out[1:-1].split(",")
+
+
+def test_without_the_cascade_the_epochs_are_limited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "more.yaml").write_text("without: cascade")
+    args = [*digits(tmp_path / "run"), "--config", tmp_path / "more.yaml"]
+    assert "set trainer.max_epochs" in refused(capsys, "fit", *args)
+    run("fit", *args, "--trainer.max_epochs=1", model_class=Recorded)
+    assert Recorded.last.trainer.current_epoch == 1
+    assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
+
+
+def test_validation_samples_labelled_coarsely_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"x": [i % 3, i % 2], "kind": "ab"[i % 2], "leaf": "pqrs"[i % 4]} for i in range(48)]
+    for split in ("train", "validation"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        cut = [{**row, "leaf": row["leaf"] if split == "train" else None} for row in rows]
+        write_rows(tmp_path / "data" / f"{split}.jsonl", cut)
+    args = ["fit", "--data.source=data", "--data.label_columns=[kind,leaf]", "--data.input_column=x", *SHORT,
+            "--model.backbone=torch.nn.Linear", "--model.backbone.in_features=2", "--model.backbone.out_features=4",
+            "--model.feature_channels=4", "--trainer.default_root_dir=run"]  # fmt: skip
+    message = refused(capsys, *args)
+    assert "no validation sample has a label at level 'leaf'" in message
+    assert "remove TemperatureScaling (--without temperature)" in message
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    run(*args, "--ckpt_path=last", "--without=temperature")
+    assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
+
+
 def test_the_users_classes(tmp_path: Path) -> None:
     class Mine(Recorded):
         def __init__(self, *args: Any, extra: int = 1, **kwargs: Any) -> None:
@@ -223,7 +258,8 @@ def test_wandb_writes_the_promised_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("args", "code", "shown", "hidden"), [
-    ([], 2, ["recipes copy DEST", "fit", "validate", "test", "predict"], []),
+    ([], 2, ["recipes copy DEST", "fit", "validate", "test", "predict"], ["--cascade"]),
+    (["--help"], 0, ["\n  report ", "\n  dashboard ", "\n  taxonomy ", "\n  recipes "], ["--cascade"]),
     (["fit", "--help"], 0, ["--cascade.patience", "nested_lightning.models.UNetEncoder"],
      ["torch.nn.Bilinear", "--lr_scheduler"]),
 ])  # fmt: skip
@@ -285,6 +321,17 @@ def test_a_run_prints_what_matters_and_no_more(tmp_path: Path, capsys: pytest.Ca
     assert stages == ["stage 1/3 coarse", "stage 2/3 middle", "stage 3/3 fine"]
     assert lines[-1] == f"Files of this run: {tmp_path / 'run'}"
     assert len(lines) < 15
+
+
+def test_variables_of_the_environment_are_not_read_and_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PL_FIT__DATA__BATCH_SIZE", "3")
+    monkeypatch.setenv("PL_GLOBAL_SEED", "3")
+    with pytest.warns(
+        UserWarning, match=r"^The environment variable is not read as options: PL_FIT__DATA__BATCH_SIZE\."
+    ):
+        assert config(capsys, "fit", *digits(tmp_path))["data"]["batch_size"] == 32
 
 
 @pytest.mark.parametrize("args", [["fit"], ["fit", "--data.batch_size"], ["nothing"]])
@@ -370,7 +417,9 @@ def test_messages_and_exit_codes(
         assert failure[1] == parts[0] and all(part in failure[0] for part in parts[1:])
 
 
-@pytest.mark.parametrize("args", [["recipes", "list"], ["recipes", "cpoy"], ["report", "--ot"], ["dashboard", "-h"]])
+@pytest.mark.parametrize(
+    "args", [["recipes", "list"], ["recipes", "cpoy"], ["report", "--ot"], ["dashboard", "-h"], ["-h"], []]
+)
 def test_commands_without_a_trainer_import_neither_torch_nor_lightning(args: list[str]) -> None:
     code = (
         "import sys\nfrom nested_lightning.cli.main import main\ntry:\n    main(sys.argv[1:])\nfinally:\n"
@@ -378,3 +427,27 @@ def test_commands_without_a_trainer_import_neither_torch_nor_lightning(args: lis
     )
     done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "heavy:", done.stderr
+
+
+def test_files_of_the_working_folder_replace_no_library(tmp_path: Path) -> None:
+    for name in ("datasets", "yaml", "wandb", "rich"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run')")
+    (tmp_path / "own.py").write_text("from torch.nn import Flatten as Encoder")
+    (tmp_path / "rows.csv").write_text("kind,species\nbird,owl\n")
+    (tmp_path / "report").mkdir()
+    check = ["taxonomy", "check", "rows.csv", "--label_columns", "kind", "species"]
+    own = ["fit", *digits(tmp_path), "--model.backbone=own.Encoder", "--print_config"]
+    for args in (check, own):
+        command = [sys.executable, "-m", "nested_lightning", *args]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "class_path: own.Encoder" in done.stdout
+
+
+def test_a_reader_that_ends_early_is_no_error(tmp_path: Path) -> None:
+    leaves = "".join(f"    - [kind {i % 9}, {'name ' * 20}{i}]\n" for i in range(2000))
+    (tmp_path / "tree.yaml").write_text(f"levels: [a, b]\nleaves:\n{leaves}")
+    command = f"{sys.executable} -m nested_lightning taxonomy show tree.yaml | head -1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+    assert done.stdout == "Taxonomy(a 9 > b 2000)\n"

@@ -6,6 +6,7 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers.errors import raises_naming
@@ -35,6 +36,23 @@ def test_digits_are_those_of_scikit_learn() -> None:
     assert np.array_equal(np.rint(pixels / 255 * 16), load_digits().images)
     assert rows["label"][:] == load_digits().target.tolist()
     assert rows.features["label"].names == [str(i) for i in range(10)]
+
+
+def test_a_data_frame_is_read_as_it_is() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0, None], "label": ["007", None, "NA"]}, index=[5, 6, 7])
+    (split,) = open_source({"test": frame}).values()
+    assert split.columns == ["x", "label"]
+    assert split.tables[0].rows["label"][:] == ["007", None, "NA"]
+    with raises_naming(DataError, "the given DataFrame", "Give each column one type"):
+        open_source(pd.DataFrame({"label": ["a", 3]}))
+
+
+def test_names_with_brackets(tmp_path: Path, table: datasets.Dataset) -> None:
+    folder = tmp_path / "a [1]"
+    folder.mkdir()
+    table.to_csv(folder / "b[2]*.csv")
+    assert sizes(str(folder / "b[2]*.csv")) == {"train": 3}
+    assert sizes(str(folder)) == {"train": 3}
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "jsonl", "parquet"])

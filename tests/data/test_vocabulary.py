@@ -22,6 +22,8 @@ TEXTS = [
     "بومة الليل، بومة",
     "उल्लू रात में उल्लू",
     "🦉 owl🦉owl",
+    "แมวกินปลา cat",
+    "ខ្មែរ",
     "",
     "  \t\n",
 ]
@@ -31,13 +33,25 @@ def options(**values: Any) -> TextOptions:
     return TextOptions(**{"length": 8, "min_count": 1, **values})
 
 
+UNSPACED = {"THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN", "HIRAGANA", "HENTAIGANA", "KATAKANA"}
+
+
 def words_of(text: str) -> list[str]:
-    """Return the runs of letters, marks and digits, in lower case; each CJK character is a word."""
-    result = [""]
+    """Return the runs of letters, marks and digits, in lower case; in scripts without blanks, each character."""
+    result, is_alone = [""], False
     for character in unicodedata.normalize("NFKC", text).lower():
-        if "\u4e00" <= character <= "\u9fff":
+        kind, script = unicodedata.category(character)[0], unicodedata.name(character, "").partition(" ")[0]
+        if is_alone and kind == "M":
+            result[-1] += character
+            continue
+        if is_alone:
+            result.append("")
+        is_alone = script in UNSPACED and kind in "LMN"
+        if is_alone:
+            result.append(character)
+        elif "\u4e00" <= character <= "\u9fff":
             result += [character, ""]
-        elif unicodedata.category(character)[0] in "LMN":
+        elif kind in "LMN":
             result[-1] += character
         else:
             result.append("")

@@ -42,6 +42,10 @@ def test_the_first_batch_that_is_not_finite_is_named_once_asked():
     with pytest.raises(NonFiniteError, match="the loss is not finite in epoch 1, training batch 1: lower"):
         loss.refuse_non_finite("epoch 1, training")
     loss.reset()
+    loss.update(torch.tensor(float("inf"), dtype=torch.float16), torch.zeros(3, 2), 0)
+    with pytest.raises(NonFiniteError, match=r"batch 0: .* set trainer\.precision to bf16-true or 16-mixed"):
+        loss.refuse_non_finite("epoch 2, training")
+    loss.reset()
     assert torch.equal(loss.refuse_non_finite("epoch 2, training"), torch.zeros(1, 2))
 
 

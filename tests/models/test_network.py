@@ -294,8 +294,8 @@ def test_a_silent_backbone_is_told_what_to_do():
         announced_channels(nn.Flatten())
 
 
-@pytest.mark.parametrize("container", [list, tuple])
-def test_tensors_and_sequences_become_a_list(container):
+@pytest.mark.parametrize("container", [list, tuple, lambda tensors: {"layer2": tensors[0], "layer1": tensors[1]}])
+def test_tensors_and_collections_become_a_list(container):
     tensors = [torch.rand(2, 3, 4), torch.rand(2, 5)]
     assert checked_features(backbone(), container(tensors), (3, 5)) == tensors
     assert checked_features(backbone(), tensors[0], (3,)) == tensors[:1]
@@ -304,7 +304,7 @@ def test_tensors_and_sequences_become_a_list(container):
 @pytest.mark.parametrize(
     ("output", "got"),
     [
-        ({"out": torch.rand(2, 3)}, "dict"),
+        ({"out": None}, "dict"),
         ([torch.rand(2, 3), None], r"list\(Tensor of shape \[2, 3\], NoneType\)"),
         (torch.rand(4), r"Tensor of shape \[4\]"),
     ],

@@ -94,6 +94,8 @@ def test_a_hundred_thousand_rows_are_fast() -> None:
         [("a", "x", "1"), ("b", "y", "2"), ("b", None, "1")],
         r"row 2, column 'l3': '1' stands under 'a/x', but column 'l1' has 'b'\. Correct one",
     ),
+    ([("1", "x", "a"), ("2", "x", "a"), ("3", "y", "a"), (None, "y", "a"), (None, None, "b")],
+     r"^the columns l1, l2, l3 nest only in the order l3, l2, l1: give them in this order, coarse to fine"),
     ([("a", "x", "1"), ("a", 3, "1")], r"row 1, column 'l2': expected a label \(text\).*got 3 of type int"),
     ([("a", "x", "1"), (["a"], "x", "1")], r"row 1, column 'l1': expected a label .*of type list"),
     ([(None, None, None)], r"no row has a label in column 'l1'"),

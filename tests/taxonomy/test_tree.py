@@ -4,6 +4,7 @@ import pytest
 
 from nested_lightning.errors import TaxonomyError
 from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.taxonomy.tree import Tree
 
 
 @pytest.fixture
@@ -126,3 +127,9 @@ def test_labels_that_do_not_fit(animals: Taxonomy) -> None:
     for wrong in ("dog", [], ["a", "b", "c"]):
         with pytest.raises(TaxonomyError, match=r"path of 1 to 2 names such as \('animal', 'cat'\).*find\(\)"):
             animals.target(wrong)
+
+
+@pytest.mark.parametrize("label", ["a > z", "a>z", "a::z", "a|z", "a\\z"])
+def test_a_path_with_another_separator_is_recognised(label: str) -> None:
+    with pytest.raises(TaxonomyError, match=r"separates the names .* instead, or build the tree with keep_labels"):
+        Tree(["l1", "l2"], [["a", "x"], ["a", "y"]]).find(label)

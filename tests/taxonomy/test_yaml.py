@@ -1,5 +1,6 @@
 """Taxonomies as files: what is understood, what the errors say, and files that would fill the memory."""
 
+import errno
 import random
 from pathlib import Path as File
 
@@ -7,9 +8,9 @@ import pytest
 import yaml
 
 from nested_lightning.cli.config import open_configs
-from nested_lightning.errors import ConfigurationError, TaxonomyError
+from nested_lightning.errors import ConfigurationError, TaxonomyError, WriteError
 from nested_lightning.taxonomy import Taxonomy
-from nested_lightning.taxonomy.yaml import compose
+from nested_lightning.utils.yaml import compose
 
 
 def read(folder: File, text: str, name: str = "mine.yaml") -> Taxonomy:
@@ -121,6 +122,17 @@ def test_files_that_cannot_be_read(tmp_path: File) -> None:
     (tmp_path / "latin.yaml").write_bytes("levels: [größe, m]".encode("latin-1"))
     with pytest.raises(TaxonomyError, match=r"latin\.yaml is not text in UTF-8.*Save it as UTF-8"):
         Taxonomy.from_yaml(tmp_path / "latin.yaml")
+
+
+def test_a_full_disk_leaves_no_empty_file(tmp_path: File, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: File, *args: object, **options: object) -> None:
+        file.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(File, "write_text", full)
+    with pytest.raises(WriteError, match=r"No space left on device.*free some space or choose another file"):
+        Taxonomy.from_paths(["a/b", "c/d"]).to_yaml(tmp_path / "tree.yaml")
+    assert list(tmp_path.iterdir()) == []
 
 
 LAUGHS = "\n".join(f"b{i}: &b{i} [{', '.join([f'*b{i - 1}' if i else 'x'] * 9)}]" for i in range(9))

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from nested_lightning.errors import WriteError
@@ -10,6 +12,15 @@ def test_the_message_names_file_disk_and_remedy(tmp_path):
         raise OSError(28, "No space left on device")
     for word in (str(path), "No space left on device", "MB free on the disk at /", "default_root_dir"):
         assert word in str(error.value)
+
+
+def test_space_is_named_only_if_it_is_missing(tmp_path):
+    with pytest.raises(WriteError) as error, writing(tmp_path / "page.html", "choose another --out"):
+        raise PermissionError(errno.EACCES, "Permission denied")
+    assert str(error.value) == f"{tmp_path / 'page.html'} cannot be written (Permission denied): choose another --out"
+    full = pytest.raises(WriteError, match=r"MB free on the disk at /.*: free some space or choose another --out$")
+    with full, writing(tmp_path / "page.html", "choose another --out"):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
 
 def test_a_folder_that_is_not_there_yet_lies_on_a_disk(tmp_path):

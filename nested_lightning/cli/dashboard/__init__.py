@@ -23,6 +23,7 @@ def dashboard(
     distortions: str = "recipes/evaluation/distortions.yaml",
     name: str = "nested learning",
     dry_run: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Save a workspace of Weights & Biases for the runs of a project, finished or yet to come.
 
@@ -36,7 +37,8 @@ def dashboard(
         run: the folder of one of the runs
         distortions: the overlay that the runs were tested with
         name: of the workspace
-        dry_run: print the specification as JSON; needs no account
+        dry_run: print the names of the panels instead of saving; needs no account
+        as_json: print the whole specification, as JSON, instead of saving; needs no account
     """
     if (config is None) == (run is None):
         raise ConfigurationError("nested-lightning dashboard: give the levels by one of --config RECIPE and --run RUN")
@@ -55,8 +57,8 @@ def dashboard(
             f"{distortions} has no data.distortions: give an overlay such as evaluation/distortions.yaml"
         )
     workspace = build_workspace(entity, project, levels, tested, name)
-    if dry_run:
-        print(json.dumps(specification(workspace), indent=2))
+    if as_json or dry_run:
+        print(json.dumps(specification(workspace), indent=2) if as_json else _sections(workspace))
         return
     if not wandb_account():
         raise ConfigurationError(
@@ -71,6 +73,14 @@ def dashboard(
             f"--project {project} and the network"
         ) from error
     print(f"Workspace: {saved.url}")
+
+
+def _sections(workspace: Any) -> str:
+    lines = [f"Workspace {workspace.name!r} in {workspace.entity}/{workspace.project}, not saved:"]
+    for section in workspace.sections:
+        titles = [getattr(panel, "title", None) or type(panel).__name__ for panel in section.panels]
+        lines.append(f"  {section.name}: {', '.join(titles)}")
+    return "\n".join(lines)
 
 
 def _levels_of_recipe(file: str) -> list[str]:

@@ -6,6 +6,7 @@ from nested_lightning.cli.parser import run_command
 from nested_lightning.cli.report.page import MARK, page_of
 from nested_lightning.cli.report.runs import read_runs
 from nested_lightning.errors import ConfigurationError
+from nested_lightning.utils.files import replacing
 
 
 def report_command(args: list[str]) -> None:
@@ -27,9 +28,9 @@ def report(runs: list[Path], *, out: Path = Path("report.html")) -> None:
     try:
         if out.exists() and MARK.encode() not in out.read_bytes()[:1000]:
             raise ConfigurationError(f"{out} exists and is not a report: choose another --out")
-        page = page_of(read_runs(runs))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page, encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{out} cannot be written ({error.strerror}): choose another --out") from error
+    page = page_of(read_runs(runs))
+    with replacing(out, "choose another --out") as temporary:
+        Path(temporary).write_text(page, encoding="utf-8")
     print(f"Report of {len(runs)} run{'s' * (len(runs) > 1)}: {out.absolute()}")

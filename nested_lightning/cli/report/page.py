@@ -48,6 +48,7 @@ def page_of(runs: Sequence[Run]) -> str:
         levels=tables.level_table(runs),
         paths=tables.run_table(runs),
         distortions=tables.distortion_table(runs),
+        distorted=sections.pop("distortions", None),
         comparison=_comparison(runs),
         settings=tables.differences(runs, "settings"),
         versions=tables.differences(runs, "versions"),

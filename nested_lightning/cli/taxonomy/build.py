@@ -193,15 +193,8 @@ def prepare(*files: Path, overwrite: bool) -> None:
 
 
 def write(taxonomy: Taxonomy, file: Path) -> None:
-    """Write a taxonomy and print its tree.
-
-    Raises:
-        ConfigurationError: the file cannot be written.
-    """
-    try:
-        taxonomy.to_yaml(file)
-    except OSError as error:
-        raise ConfigurationError(f"{file} cannot be written ({error.strerror}): choose another --output") from error
+    """Write a taxonomy and print its tree."""
+    taxonomy.to_yaml(file)
     print(taxonomy.show())
     print(f"written to {file}")
 

@@ -7,6 +7,7 @@ from nested_lightning.cli.taxonomy.build import prepare, write
 from nested_lightning.data.labels import load_taxonomy
 from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.errors import ConfigurationError
+from nested_lightning.utils.files import replacing
 
 
 def discover(
@@ -69,8 +70,10 @@ def _draw(found: discovery.Discovery, picture: Path) -> None:
     from nested_lightning.figures import plot_confusion
 
     figure, _ = plot_confusion(found.matrix, found.labels, found.sizes)
+    dpi = 150 if len(found.labels) > 40 else 100
     try:
-        figure.savefig(picture, dpi=150 if len(found.labels) > 40 else 100, bbox_inches="tight")
-    except (OSError, ValueError) as error:
+        with replacing(picture, "choose another --picture") as temporary:
+            figure.savefig(temporary, format=picture.suffix[1:] or None, dpi=dpi, bbox_inches="tight")
+    except ValueError as error:  # an unknown format
         raise ConfigurationError(f"the picture {picture} cannot be written ({error}): choose another") from error
     print(f"picture in {picture}")

@@ -28,7 +28,7 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *args: object) -> dict[str, Any]:
-    run(*WHERE, *args, "--dry-run")
+    run(*WHERE, *args, "--as-json")
     specification: dict[str, Any] = json.loads(capsys.readouterr().out)
     return specification
 
@@ -70,6 +70,14 @@ def test_levels_of_a_taxonomy_of_columns_and_of_a_run(capsys: pytest.CaptureFixt
     trainer.fit(toy_module(), loader(), loader(seed=1))
     found = panels(printed(capsys, "--run", tmp_path / "run"))
     assert [name for name in found if name.startswith("Level ")] == [f"Level {level}" for level in TAXONOMY.levels]
+
+
+def test_a_dry_run_is_short(capsys: pytest.CaptureFixture[str]) -> None:
+    run(*WHERE, "--config", "recipes/mnist.yaml", "--dry-run")
+    first, *sections = capsys.readouterr().out.splitlines()
+    assert first == "Workspace 'nested learning' in me/birds, not saved:"
+    assert len(sections) == 8
+    assert sections[1].startswith("  Stages: stage, learning rate, loss, accuracy, validation samples, ")
 
 
 def test_other_distortions(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,13 @@
 """The report: what it reads, what it refuses, and what a browser makes of it."""
 
+import errno
 import json
 import re
 import shutil
+import struct
+import zlib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from nested_lightning.callbacks import CascadeTraining, Figures, RejectionFineTu
 from nested_lightning.cli.report.runs import read_runs
 from nested_lightning.cli.report.tables import differences, level_table, run_table
 
+BOMB = "b0: &b0 x\n" + "".join(f"b{i}: &b{i} [{', '.join([f'*b{i - 1}'] * 9)}]\n" for i in range(1, 12))
 SCRIPT = "<script>alert('label')</script>"
 HOSTILE = Taxonomy(
     [f"kind {SCRIPT}", 'leaf "><img src=x onerror=alert(1)>'], [(SCRIPT, "$x_{$"), (SCRIPT, "z"), ("b", "</td>&amp;")]
@@ -109,6 +114,15 @@ def test_the_page_holds_all_it_shows_and_escapes_every_text(page, runs):
         assert text in elements.text
 
 
+def test_figures_of_distortions_are_below_their_heading(tmp_path, runs):
+    shutil.copytree(runs[1], tmp_path / "run")
+    (tmp_path / "run" / "figures" / "distortions.png").write_bytes(png(2, 2))
+    run("report", tmp_path / "run", "--out", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.index('id="distortions"') < text.index("Accuracy and confidence against") < text.index('id="figures"')
+    assert text.count("<h3>Accuracy and confidence against distortion") == 1
+
+
 def test_what_it_refuses(capsys, tmp_path, runs):
     second = runs[1]
     assert "no folder" in refused(capsys, "report", tmp_path / "nothing")
@@ -127,6 +141,67 @@ def test_what_it_refuses(capsys, tmp_path, runs):
     assert "is a folder" in refused(capsys, "report", second, "--out", tmp_path)
     assert "cannot be written" in refused(capsys, "report", second, "--out", tmp_path / "notes.html" / "new")
     assert "Did you mean '--out'?" in refused(capsys, "report", second, "--output", tmp_path / "a.html")
+
+
+@pytest.mark.parametrize(("file", "text", "message"), [
+    ("config.yaml", BOMB, "aliases stand for more than 100,000"),
+    ("config.yaml", "- a\n", "holds no options"),
+    ("config.yaml", "a: " + "[" * 5000, "nested more than 100 deep"),
+    ("summary.json", "[" * 100_000, "summary.json cannot be read (RecursionError)"),
+    ("summary.json", '{"levels": ["a"], "after": {}, "epochs": []}', "was not written by fit"),
+    ("figures/distortions.json", '{"tests": [{"name": "fog", "strength": 1, "metrics": {"a": "b"}}]}', "by test"),
+    ("figures/distortions.json", "[]", "by test"),
+])  # fmt: skip
+def test_files_of_somebody_else(file, text, message, capsys, tmp_path, runs):
+    shutil.copytree(runs[1], tmp_path / "run")
+    (tmp_path / "run" / file).write_text(text)
+    assert message in refused(capsys, "report", tmp_path / "run", "--out", tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_links_out_of_the_folder_are_not_followed(capsys, tmp_path, runs):
+    shutil.copytree(runs[1], tmp_path / "run")
+    (tmp_path / "secret.yaml").write_text("password: hunter2\n")
+    (tmp_path / "run" / "config.yaml").unlink()
+    (tmp_path / "run" / "config.yaml").symlink_to(tmp_path / "secret.yaml")
+    assert "config.yaml is a link out of" in refused(
+        capsys, "report", tmp_path / "run", "--out", tmp_path / "page.html"
+    )
+    (tmp_path / "link").symlink_to(runs[1])  # a link to a run is fine
+    run("report", tmp_path / "link", "--out", tmp_path / "page.html")
+
+
+def png(width, height):
+    chunks = [b"IHDR" + struct.pack(">II", width, height) + bytes([8, 2, 0, 0, 0]), b"IDAT", b"IEND"]
+    packed = [struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def test_figures_that_cannot_be_shown_are_left_out_and_named(capsys, tmp_path, runs):
+    shutil.copytree(runs[0], tmp_path / "run")
+    figures = tmp_path / "run" / "figures"
+    kept = {path.relative_to(figures).with_suffix("").as_posix() for path in figures.rglob("*.png")}
+    (figures / "a.png").write_text("<svg>")
+    (figures / "b.png").write_bytes(png(100_000, 100_000))
+    (figures / "c.png").symlink_to(next(runs[0].rglob("*.png")))
+    (figures / "d.png").mkdir()
+    message = rf"^4 of {len(kept) + 4} figures of .*a\.png is not a PNG.*, and 1 more"
+    with pytest.warns(UserWarning, match=message) as told:
+        (read,) = read_runs([tmp_path / "run"])
+    assert "b.png has more than 50 million pixels, figures/c.png is a link out of the folder" in str(told[0].message)
+    assert read.figures.keys() == kept
+    with pytest.warns(UserWarning, match="are left out"):
+        run("report", tmp_path / "run", "--out", tmp_path / "page.html")
+
+
+def test_a_page_that_cannot_be_written_leaves_nothing(capsys, tmp_path, runs, monkeypatch):
+    def full(self, *args, **options):
+        self.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert "No space left" in refused(capsys, "report", runs[1], "--out", tmp_path / "page.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_tell_runs_apart(tmp_path, runs):

@@ -50,7 +50,7 @@ class FirstBatch(BaseException):
 @pytest.fixture(scope="module", autouse=True)
 def few_steps() -> Iterator[None]:
     """Stop every run at its first step, and load the digits once."""
-    rows = sources._digits()
+    rows = sources.load_digits()
 
     def stop(*_: Any, **__: Any) -> None:
         raise FirstBatch
@@ -61,7 +61,7 @@ def few_steps() -> Iterator[None]:
         patch.setattr(_SubprocessScriptLauncher, "launch", stop)
         patch.setattr(_MultiProcessingLauncher, "launch", stop)
         patch.setattr(torch.utils.data.dataloader._MultiProcessingDataLoaderIter, "__init__", stop)
-        patch.setattr(sources, "_digits", lambda: rows)
+        patch.setattr(sources, "load_digits", lambda: rows)
         RECIPES[EVERY_OPTION] = options_of("fit", "--config", "recipes/digits.yaml")
         limits = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, limits[1]))  # what is larger fails at once, as elsewhere
