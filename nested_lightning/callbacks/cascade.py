@@ -14,6 +14,7 @@ from nested_lightning.callbacks.schedule import PlannedStage, plan_stages
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.stage import Stage, StageData
+from nested_lightning.utils.hparams import plain
 from nested_lightning.utils.random import reseed
 
 
@@ -69,14 +70,14 @@ class CascadeTraining(Callback):
     ) -> None:
         if patience < 1 or plateau_patience < 1:
             raise ConfigurationError("cascade.patience and cascade.plateau_patience must be at least 1")
-        self.stages = stages
+        self.stages = plain(stages)
         self.stage_data: StageData = stage_data
-        self.learning_rate = learning_rate
-        self.max_epochs = max_epochs
+        self.learning_rate = plain(learning_rate)
+        self.max_epochs = plain(max_epochs)
         self.patience = patience
         self.min_delta = min_delta
         self.plateau_patience = plateau_patience
-        self.plateau_factor = plateau_factor
+        self.plateau_factor = plain(plateau_factor)
         self.plan: list[PlannedStage] = []
         self.finished = False
         self.epochs_in_all = 0
