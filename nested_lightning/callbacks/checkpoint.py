@@ -9,8 +9,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nested_lightning.callbacks.signals import EndRequests, Interruption
-from nested_lightning.errors import CheckpointError, ConfigurationError
+from nested_lightning.errors import CheckpointError, ConfigurationError, NestedLightningError
 from nested_lightning.module import as_nested
+from nested_lightning.utils.files import FolderLock
 from nested_lightning.utils.provenance import provenance
 
 
@@ -23,6 +24,8 @@ class RunCheckpoint(ModelCheckpoint):
     end training after the current step or validation and write ``last.ckpt``. A second Ctrl-C ends it at once, and so
     does the first with several processes; on SIGTERM a calibration that has begun is completed.
 
+    While it trains, the run reserves its folder by the file ``run.lock``: another run into it is refused.
+
     Every checkpoint contains the run's :func:`~nested_lightning.utils.provenance.provenance`, and every logger gets it
     as a hyperparameter.
 
@@ -33,7 +36,7 @@ class RunCheckpoint(ModelCheckpoint):
         how_to_resume: what the message after Ctrl-C says; the command line sets it to the command.
 
     Raises:
-        ConfigurationError: ``every_n_steps`` is not positive.
+        ConfigurationError: ``every_n_steps`` is not positive, or another run trains in the folder.
         CheckpointError: the folder holds another run's ``last.ckpt`` and the run does not resume from it.
     """
 
@@ -45,9 +48,32 @@ class RunCheckpoint(ModelCheckpoint):
         self.how_to_resume = 'Trainer.fit(..., ckpt_path="last")'
         self._interruption = Interruption()
         self._end_requests = EndRequests()
+        self._lock: FolderLock | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._find_folder(trainer)
+        if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._reserve(trainer)
+
+    def _reserve(self, trainer: L.Trainer) -> None:
+        """Lock the folder, by the first process for all of them; if it is taken, every process ends."""
+        error: NestedLightningError | None = None
+        if trainer.is_global_zero:
+            self._release()
+            try:
+                self._lock = FolderLock(trainer.default_root_dir)
+            except NestedLightningError as refusal:
+                error = refusal
+        if (error := trainer.strategy.broadcast(error)) is not None:
+            raise error
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._release()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Not in setup, where the trainer does not know yet whether it resumes.
@@ -115,6 +141,7 @@ class RunCheckpoint(ModelCheckpoint):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._interruption.stop()
+        self._release()
         if trainer.global_step > 0 and os.path.exists(self.last_model_path):
             rank_zero_info(f"Interrupted. {self.last_model_path} is saved. To resume: {self.how_to_resume}")
 

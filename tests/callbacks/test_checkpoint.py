@@ -1,5 +1,6 @@
 import pytest
 import torch
+from helpers.locked import locked_by_another_process
 from helpers.refusing import refusing
 from helpers.toy import loader, toy_module, toy_trainer
 from lightning.pytorch.callbacks import Callback
@@ -99,6 +100,25 @@ def test_another_run_is_not_overwritten(tmp_path):
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
     fit(tmp_path, RunCheckpoint(), fast_dev_run=True)  # writes nothing, so nothing is in its way
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def test_two_runs_into_one_folder(tmp_path):
+    with locked_by_another_process(tmp_path) as process:
+        with refusing(ConfigurationError, str(tmp_path), f"process {process} on ", "in use by another run"):
+            fit(tmp_path, RunCheckpoint())
+        fit(tmp_path, RunCheckpoint(), fast_dev_run=True)  # writes nothing
+
+    class Look(Callback):
+        def on_train_epoch_start(self, trainer, module):
+            assert (tmp_path / "run.lock").exists()
+            if trainer.current_epoch:
+                raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        fit(tmp_path, Look(), RunCheckpoint())
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+    fit(tmp_path, RunCheckpoint(), ckpt_path="last")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
 
 
 @pytest.mark.parametrize("ckpt_path", ["last", "path"])
