@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import embedding_bag
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.models.layers import check_token_ids, positive_integers
@@ -140,7 +140,10 @@ class NGramBag(nn.Module):
         indices = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
         is_known = (self.keys[indices] == keys) & (frequency > 0)
         weights = torch.where(is_known, (1 + frequency.log()) * self.idf[indices], 0.0)
-        return torch.where(is_known, indices, 0), normalize(weights, dim=1)
+        # Summed as integers: a sum of floats would depend on the padding, and a text's vector on the texts around it.
+        # Texts first seen after a run was resumed would then get other bits than in a run that was not interrupted.
+        squares = (weights.square() * 2.0**32).long().sum(1, keepdim=True)
+        return torch.where(is_known, indices, 0), weights / (squares.float() / 2.0**32).sqrt().clamp(min=1e-12)
 
     def _count(self, texts: Sequence[Tensor]) -> None:
         """Choose the n-grams, and set their keys (ascending) and inverse document frequencies."""
