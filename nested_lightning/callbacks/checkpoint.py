@@ -5,10 +5,11 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nested_lightning.callbacks.signals import EndRequests, Interruption
+from nested_lightning.data.samplers import StageLoader
 from nested_lightning.errors import CheckpointError, ConfigurationError, NestedLightningError
 from nested_lightning.module import as_nested
 from nested_lightning.utils.files import FolderLock
@@ -98,6 +99,8 @@ class RunCheckpoint(ModelCheckpoint):
         self._step = trainer.global_step
         self._end_requests.listen()
         self._listen(trainer)  # there is no on_train_epoch_start after resuming within an epoch
+        if trainer.ckpt_path and not as_nested(pl_module).stage.finished:
+            _return_to_place(trainer)
         for logger in trainer.loggers:
             logger.log_hyperparams({"provenance": provenance()})
 
@@ -151,3 +154,26 @@ class RunCheckpoint(ModelCheckpoint):
     def _save(self, trainer: L.Trainer, name: str) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.save_checkpoint(os.path.join(str(self.dirpath), name), weights_only=False)
+
+
+def _return_to_place(trainer: L.Trainer) -> None:
+    """Let a resumed run's own training loaders return to their place, and warn of those that cannot."""
+    loop: Any = trainer.fit_loop
+    combined, progress = loop._combined_loader, loop.epoch_loop.batch_progress
+    loaders = [] if combined is None else combined.flattened
+    within = progress.current.completed > 0 and not progress.is_last_batch
+    # Lightning leaves these out at the end of an epoch, where loaders of a data module need none.
+    if (states := loop._combined_loader_states_to_load) and not any(isinstance(x, StageLoader) for x in loaders):
+        combined._load_state_dicts(states)
+        loop._combined_loader_states_to_load = []
+    for loader in loaders:
+        keeps = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+        # Without a generator of its own, a loader shuffles with the seed that every epoch begins with.
+        shuffles = getattr(getattr(loader, "sampler", None), "generator", None) is not None
+        if not keeps and (within or shuffles):
+            what = "begins the interrupted epoch's samples anew" if within else "shuffles in another order"
+            rank_zero_warn(
+                f"the training loader ({type(loader).__name__}) keeps no place, so the resumed run {what} and ends "
+                "with other weights than an uninterrupted one: to resume exactly, use torchdata's "
+                "StatefulDataLoader, or any loader with state_dict and load_state_dict"
+            )
