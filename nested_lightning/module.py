@@ -264,7 +264,7 @@ class NestedLightningModule(L.LightningModule):
             if (states := checkpoint.get("train_loss")) is not None:
                 self.train_loss.resume(states, self._trainer.global_rank, self._trainer.world_size)
         if self.strict_loading:
-            refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
+            refuse_other_weights(self.state_dict(), checkpoint["state_dict"], self.network.fitted_buffers("network."))
 
     def _log_metrics(self, split: str, metrics: NestedMetrics) -> None:
         values = metrics.compute()

@@ -18,7 +18,7 @@ from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, Run
 from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.errors import CheckpointError, ConfigurationError, NonFiniteError
 from nested_lightning.functional.combination import independent, nested, sum_up
-from nested_lightning.models import ConvBottleneck, UNetEncoder
+from nested_lightning.models import ConvBottleneck, NGramBag, UNetEncoder
 
 
 def fit(tmp_path, module, *callbacks, train=None, validation=None, **options):
@@ -374,3 +374,23 @@ def test_a_checkpoint_that_could_not_be_loaded_is_not_written(tmp_path):
     with pytest.raises(CheckpointError, match=r"could never be loaded.*objects of fractions\.Fraction.*plain values"):
         fit(tmp_path, toy_module(), RunCheckpoint(), WithValue(Fraction(1, 3)))
     assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_bag_of_n_grams_of_any_number_comes_back(tmp_path):
+    def texts(n, channels=4):
+        bag = NGramBag(vocabulary_size=30, channels=channels, n_grams=5000)
+        if n:
+            bag.fit_inputs([torch.randint(0, 30, (n, 6), generator=torch.Generator().manual_seed(0))])
+        return toy_module(backbone=bag, feature_channels=None)
+
+    fitted, path = texts(50), tmp_path / "a.ckpt"
+    trainer = toy_trainer(tmp_path)
+    trainer.strategy.connect(fitted)
+    trainer.save_checkpoint(path)
+    for n in (0, 20):
+        loaded = texts(n)
+        loaded.on_load_checkpoint(torch.load(path, weights_only=True))
+        loaded.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
+        assert same(loaded.state_dict(), fitted.state_dict())
+    with pytest.raises(CheckpointError, match="belongs to another model"):
+        texts(0, channels=5).on_load_checkpoint(torch.load(path, weights_only=True))

@@ -286,6 +286,7 @@ def _parameters(module: NestedLightningModule, level: int) -> list[Tensor]:
 
 def _changing(module: NestedLightningModule) -> set[str]:
     """Return the names of what a stage changes: trained parameters, and buffers except those of ``fit_inputs``."""
-    fixed = {f"network.backbone.{name}" for name in getattr(module.network.backbone, "fitted_buffers", ())}
     buffers = {name for name, _ in module.named_buffers()}
-    return buffers - fixed | {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+    return buffers - module.network.fitted_buffers("network.") | {
+        name for name, parameter in module.named_parameters() if parameter.requires_grad
+    }

@@ -3,7 +3,7 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pickle import UnpicklingError
 from typing import Any
 
@@ -56,13 +56,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return checkpoint
 
 
-def refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+def refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], fitted: Collection[str] = ()) -> None:
     """Refuse the weights of another model than the one whose ``state_dict`` is ``own``.
+
+    Buffers named in ``fitted`` may have any length, as what was learned from the data decides it.
 
     Raises:
         CheckpointError: weights are missing, unknown, or of another shape; names the first.
     """
-    shapes = [{name: list(tensor.shape) for name, tensor in state.items()} for state in (saved, own)]
+    shapes = [{name: list(tensor.shape)[name in fitted :] for name, tensor in state.items()} for state in (saved, own)]
     different = [name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)]
     if different:
         there, here = (state.get(different[0], "missing") for state in shapes)
