@@ -5,6 +5,9 @@ The command line prints only the message and exits with code 2; in Python they a
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from heapq import nlargest
+
+_MOST_COMPARED = 200
 
 
 class NestedLightningError(Exception):
@@ -64,5 +67,24 @@ def suggestion(name: str, known: Iterable[str], n: int = 3) -> str:
         >>> suggestion("zzz", ["patience"])
         ''
     """
-    near = get_close_matches(str(name), list(dict.fromkeys(map(str, known))), n=n, cutoff=0.6)
+    names = list(dict.fromkeys(map(str, known)))
+    if len(names) > _MOST_COMPARED:  # comparing thousands of names takes seconds
+        pairs = _pairs(str(name))
+        names = nlargest(_MOST_COMPARED, names, lambda other: len(pairs & (own := _pairs(other))) / (len(own) or 1))
+    near = get_close_matches(str(name), names, n=n, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(match) for match in near)}?" if near else ""
+
+
+def examples(names: Iterable[str], n: int = 3) -> str:
+    """Return the first ``n`` names, with dots if there are more.
+
+    Example:
+        >>> examples(["a", "b"]), examples("abcd")
+        ('a, b', 'a, b, c, ...')
+    """
+    listed = list(names)
+    return ", ".join(listed[:n]) + ", ..." * (len(listed) > n)
+
+
+def _pairs(text: str) -> set[str]:
+    return {text[i : i + 2] for i in range(len(text) - 1)}

@@ -295,4 +295,6 @@ def as_nested(module: L.LightningModule) -> NestedLightningModule:
     """
     if isinstance(module, NestedLightningModule):
         return module
-    raise ConfigurationError(f"the run needs a NestedLightningModule or a subclass of it, got {type(module).__name__}")
+    raise ConfigurationError(
+        f"the callbacks of nested_lightning need a NestedLightningModule or a subclass, got {type(module).__name__}"
+    )

@@ -226,6 +226,8 @@ def test_walks_pass_at_most_five_files() -> None:
     walks = page.partition("\n## Five walks\n")[2].partition("\n## ")[0].split("\n### ")[1:]
     assert len(walks) == 5
     assert all(1 < len(re.findall(r"^\d\. `", walk, re.MULTILINE)) <= 5 for walk in walks)
+    files = re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", "".join(walks))
+    assert [name for name in files if not (ROOT / "nested_lightning" / name).exists()] == []
 
 
 def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ class RunCheckpoint(ModelCheckpoint):
     stages cannot be compared, and the cascade restores the best weights of each stage itself.
     ``Trainer.fit(ckpt_path="last")`` resumes from ``last.ckpt``, even from the middle of an epoch. Ctrl-C and SIGTERM
     end training after the current step or validation and write ``last.ckpt``. A second Ctrl-C ends it at once, and so
-    does the first with several processes; on SIGTERM a calibration that has begun is completed.
+    does the first with several processes. SIGTERM ends calibration at its next step; resuming then repeats it.
 
     While it trains, the run reserves its folder by the file ``run.lock``: another run into it is refused.
 
@@ -107,8 +107,7 @@ class RunCheckpoint(ModelCheckpoint):
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._listen(trainer)
         # The previous epoch was saved at its end; by now its metrics are logged, too.
-        if self._end_requests.any_received(trainer):
-            raise SIGTERMException
+        self._end_requests.follow(trainer)
 
     def _listen(self, trainer: L.Trainer) -> None:
         if trainer.world_size == 1:
@@ -126,12 +125,12 @@ class RunCheckpoint(ModelCheckpoint):
             self._save(trainer, "last.ckpt")
         if ends:
             raise SIGTERMException
-        self._interruption.follow()
+        self._interruption.raise_held()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._save(trainer, "last.ckpt")
         self._interruption.stop()  # after the last epoch, in calibration, there is nothing to wait for
-        self._interruption.follow()
+        self._interruption.raise_held()
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Do not save: during validation the stage and the batch counters may disagree."""
@@ -141,10 +140,12 @@ class RunCheckpoint(ModelCheckpoint):
         if as_nested(pl_module).stage.finished:
             self._save(trainer, "final.ckpt")
         self._save(trainer, "last.ckpt")
+        self._end_requests.forget()
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._interruption.stop()
         self._release()
+        self._end_requests.forget()
         if trainer.global_step > 0 and os.path.exists(self.last_model_path):
             rank_zero_info(f"Interrupted. {self.last_model_path} is saved. To resume: {self.how_to_resume}")
 

@@ -1,7 +1,7 @@
 """Run the network over whole data sets, and evaluate the model when training ends."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import lightning as L
@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DistributedSampler, IterableDataset, SequentialSampler
 
+from nested_lightning.callbacks.signals import EndRequests
 from nested_lightning.errors import DataError
 from nested_lightning.metrics import NestedMetrics
 from nested_lightning.metrics.evaluation import Evaluation, Measured, Outputs
@@ -18,6 +19,8 @@ from nested_lightning.metrics.predictions import EvaluatedPredictions
 from nested_lightning.module import NestedLightningModule
 
 T = TypeVar("T")
+CELLS = 2**18
+"""Numbers in a batch of :func:`split_rows`."""
 
 
 def evaluate(trainer: L.Trainer, module: NestedLightningModule) -> Evaluation | None:
@@ -60,6 +63,17 @@ def tracked(trainer: L.Trainer, steps: Iterable[T], description: str, total: flo
     if show is None:
         return steps
     return show(steps, sized_len(steps) or math.inf if total is None else total, description)  # type: ignore[no-any-return]
+
+
+def interruptible(trainer: L.Trainer, steps: Iterable[T], description: str, total: float | None = None) -> Iterator[T]:
+    """Yield ``steps`` that are the same in all processes, as :func:`tracked`.
+
+    Raises:
+        SIGTERMException: before a step, if the run was asked to end.
+    """
+    for step in tracked(trainer, steps, description, total):
+        EndRequests.follow(trainer)
+        yield step
 
 
 @torch.no_grad()
@@ -134,17 +148,25 @@ def run_test(trainer: L.Trainer, module: NestedLightningModule) -> Outputs | Non
     return outputs if (outputs.target >= 0).any() else None
 
 
-def classify(module: NestedLightningModule, outputs: Outputs) -> list[Tensor]:
-    """Return per level the logits ``FloatTensor[N, sizes[i] + 1]`` of the heads as they are now."""
-    return [head.classify(f) for head, f in zip(module.network.heads, outputs.embeddings, strict=False)]
+def split_rows(rows: Tensor, width: int) -> tuple[Tensor, ...]:
+    """Split row numbers into batches whose ``width`` numbers per row fit into a processor's cache."""
+    parts: tuple[Tensor, ...] = rows.split(max(1, CELLS // width))
+    return parts
+
+
+def classify(module: NestedLightningModule, outputs: Outputs, rows: Tensor) -> list[Tensor]:
+    """Return per level the logits ``FloatTensor[len(rows), sizes[i] + 1]`` of the heads as they are now."""
+    return [head.classify(f[rows]) for head, f in zip(module.network.heads, outputs.embeddings, strict=False)]
 
 
 @torch.no_grad()
 def measure(module: NestedLightningModule, outputs: Outputs) -> Measured:
     """Return the metrics and the predictions, calibrated and combined."""
-    combined = module.combined_log_probabilities(classify(module, outputs))
     # Every process has all samples.
     metrics = NestedMetrics(module.taxonomy, threshold=module.threshold, sync_on_compute=False).to(module.device)
-    metrics.update(combined, outputs.target)
-    predictions = EvaluatedPredictions.from_log_probabilities(combined, outputs.target, module.taxonomy)
-    return Measured(metrics, predictions, outputs.dataset, outputs.rows)
+    parts, rows = [], torch.arange(len(outputs.target), device=outputs.target.device)
+    for batch in split_rows(rows, sum(module.taxonomy.sizes)):
+        combined, target = module.combined_log_probabilities(classify(module, outputs, batch)), outputs.target[batch]
+        metrics.update(combined, target)
+        parts.append(EvaluatedPredictions.from_log_probabilities(combined, target, module.taxonomy))
+    return Measured(metrics, EvaluatedPredictions.cat(parts), outputs.dataset, outputs.rows)

@@ -189,10 +189,12 @@ def worst_samples(measured: Measured, taxonomy: Taxonomy, n: int) -> "list[Sampl
 
     predictions, samples = measured.predictions, []
     depths = predictions.depth(measured.metrics.threshold)
-    names = [taxonomy.names(level) for level in range(predictions.path.shape[1])]
+    levels = range(predictions.path.shape[1])
+    names, nodes = list(map(taxonomy.unambiguous_names, levels)), list(map(taxonomy.short_nodes, levels))
     for i in predictions.worst_first()[:n].tolist():
         row = -1 if measured.rows is None else int(measured.rows[i])
         target, path = predictions.target[i].tolist(), predictions.path[i].tolist()
+        known = [of_level[k] for of_level, k in zip(nodes, target, strict=True) if k >= 0]
         samples.append(
             Sample(
                 row,
@@ -202,6 +204,7 @@ def worst_samples(measured: Measured, taxonomy: Taxonomy, n: int) -> "list[Sampl
                 [k == predicted if k >= 0 else None for k, predicted in zip(target, path, strict=True)],
                 predictions.confidence[i].tolist(),
                 int(depths[i]),
+                "/".join(known[-1]) if known else "",
             )
         )
     return samples

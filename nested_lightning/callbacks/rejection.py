@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.callbacks.evaluation import run_network, tracked
+from nested_lightning.callbacks.evaluation import interruptible, run_network
 from nested_lightning.errors import CalibrationError
 from nested_lightning.functional.calibration import rejection_count, sample_rejection
 from nested_lightning.metrics.evaluation import Outputs
@@ -73,7 +73,7 @@ class RejectionFineTuning(Calibrator):
                 )
             generator = torch.Generator().manual_seed(run_seed() * 1000 + i)
             progress = partial(
-                tracked, trainer, description=f"rejection, {module.taxonomy.levels[i]}", total=self.steps
+                interruptible, trainer, description=f"rejection, {module.taxonomy.levels[i]}", total=self.steps
             )
             self._fine_tune(head, train.embeddings[i][known], train.target[known, i], generator, progress)
 

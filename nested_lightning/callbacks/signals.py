@@ -3,10 +3,11 @@
 import signal
 import threading
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 
 class Interruption:
@@ -37,7 +38,7 @@ class Interruption:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         self._listening = False
 
-    def follow(self) -> None:
+    def raise_held(self) -> None:
         """Raise the KeyboardInterrupt that is held back, if any."""
         if self.requested:
             raise KeyboardInterrupt
@@ -53,23 +54,37 @@ class EndRequests:
 
     Lightning's own handlers communicate or save wherever the signal arrives: two processes that are at different
     places would wait for each other for ever, and the saved state may be one that training never passes through.
+    Like the handlers of signals, the request is of the whole process.
     """
 
-    def __init__(self) -> None:
-        self._received = False
+    _received: ClassVar[bool] = False
 
     def listen(self) -> None:
         """Replace the handlers of the signals; Lightning restores them at the end of the run."""
-        self._received = False
+        self.forget()
         if threading.current_thread() is not threading.main_thread():
             return  # only the main thread may
         signal.signal(signal.SIGTERM, self._receive)
         if SLURMEnvironment.detect():
             signal.signal(signal.SIGUSR1, self._receive)
 
-    def any_received(self, trainer: L.Trainer) -> bool:
+    @classmethod
+    def forget(cls) -> None:
+        """Forget a request, which the run has followed or has no need to."""
+        EndRequests._received = False
+
+    @classmethod
+    def any_received(cls, trainer: L.Trainer) -> bool:
         """Return whether any process was asked to end; every process has to call it at the same place."""
-        return trainer.strategy.reduce_boolean_decision(self._received, all=False)
+        # Without a listener here, Lightning's own handler receives it.
+        received = EndRequests._received or trainer.received_sigterm
+        return trainer.strategy.reduce_boolean_decision(received, all=False)
+
+    @classmethod
+    def follow(cls, trainer: L.Trainer) -> None:
+        """Raise SIGTERMException if any process was asked to end; every process has to call it at the same place."""
+        if cls.any_received(trainer):
+            raise SIGTERMException
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
-        self._received = True
+        EndRequests._received = True

@@ -1,5 +1,6 @@
 """Temperature scaling (Sec. 4.4, C.3), the second step of calibration."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
 
@@ -7,9 +8,10 @@ import lightning as L
 from torch import Tensor
 
 from nested_lightning.callbacks.calibrator import Calibrator
-from nested_lightning.callbacks.evaluation import classify, tracked
+from nested_lightning.callbacks.evaluation import classify, interruptible, split_rows
 from nested_lightning.errors import CalibrationError
-from nested_lightning.functional.calibration import fit_temperature, log_probabilities
+from nested_lightning.functional.calibration import known_samples, log_probabilities, search_temperature
+from nested_lightning.functional.combination import finest_by_temperature
 from nested_lightning.metrics.evaluation import Outputs
 from nested_lightning.module import NestedLightningModule
 
@@ -36,21 +38,28 @@ class TemperatureScaling(Calibrator):
         self.bins = bins
 
     def calibrate(self, trainer: L.Trainer, module: NestedLightningModule, validation: Outputs) -> None:
-        target = validation.target.cpu()
-        calibrated: list[Tensor] = []
-        for i, logits in enumerate(tracked(trainer, classify(module, validation), "temperatures")):
-            logits = logits.detach().cpu().double()
-            known = target[:, i] >= 0
-            if not known.any():
+        temperatures: list[float] = []
+        for i, level in enumerate(module.taxonomy.levels):
+            known = (validation.target[:, i] >= 0).nonzero().flatten()
+            if len(known) == 0:
                 raise CalibrationError(
-                    f"no validation sample has a label at level {module.taxonomy.levels[i]!r}, so no temperature can "
-                    "be fitted: add labelled samples to the validation data, or remove TemperatureScaling"
+                    f"no validation sample has a label at level {level!r}, so no temperature can be fitted: add "
+                    "labelled samples to the validation data, or remove TemperatureScaling"
                 )
-            combine = partial(_combine, module, [coarser[known] for coarser in calibrated])
-            temperature = fit_temperature(logits[known], target[known, i], self.method, self.bins, combine)
-            module.temperatures[i] = temperature
-            calibrated.append(log_probabilities(logits, temperature))
+            batches = partial(_batches, trainer, module, validation, known, temperatures.copy())
+            temperatures.append(search_temperature(batches, self.method, self.bins))
+            module.temperatures[i] = temperatures[-1]
 
 
-def _combine(module: NestedLightningModule, coarser: list[Tensor], own: Tensor) -> Tensor:
-    return module.combination([*coarser, own], module.taxonomy)[-1]
+def _batches(
+    trainer: L.Trainer, module: NestedLightningModule, outputs: Outputs, known: Tensor, coarser: list[float]
+) -> Iterator[tuple[Callable[[float], Tensor], Tensor]]:
+    """Yield the samples ``known`` as :func:`search_temperature` needs them, at the level below the ``coarser`` ones."""
+    level, taxonomy = len(coarser), module.taxonomy
+    outputs = outputs._replace(embeddings=outputs.embeddings[: level + 1])
+    parts = split_rows(known, sum(taxonomy.sizes[: level + 1]))
+    for rows in interruptible(trainer, parts, f"temperature, {taxonomy.levels[level]}"):
+        *above, own = (z.detach().cpu().double() for z in classify(module, outputs, rows))
+        logits, target = known_samples(own, outputs.target[rows, level])
+        calibrated = [log_probabilities(z, t) for z, t in zip(above, coarser, strict=True)]
+        yield finest_by_temperature(module.combination, calibrated, logits, taxonomy), target

@@ -152,8 +152,9 @@ def _samples_table(samples: "Sequence[Sample]", levels: Sequence[str]) -> "wandb
     for sample in samples:
         viewed = wandb.Image(sample.input) if isinstance(sample.input, np.ndarray) else sample.input
         pairs = [value for pair in zip(sample.prediction, sample.confidence, strict=True) for value in pair]
-        label = "/".join(name for name in sample.truth if name is not None)
-        rows.append([sample.row, viewed, label, *pairs, sample.depth, sample.depth == 0, False in sample.correct])
+        rows.append(
+            [sample.row, viewed, sample.label, *pairs, sample.depth, sample.depth == 0, False in sample.correct]
+        )
     return wandb.Table(columns, rows)
 
 

@@ -12,7 +12,8 @@ _TORCHVISION = ("torchvision.models.", "torchvision.ops.", "torchvision.transfor
 _KNOWN = ("nested_lightning.", "torch.nn.", "torch.optim.", *_TORCHVISION)
 # A name to import, a file of options, or an OmegaConf resolver, which reads something outside the options.
 _CODE = re.compile(r"[^\W\d]\w*(\.\w+)+|.*\.(ya?ml|json)|.*\$\{[^}]*:.*", re.DOTALL)
-_TEXTS = ("data.source", "data.taxonomy", "data.input_column", "data.label_columns", "data.levels", "model.taxonomy")
+_TEXTS = ("data.source", "data.taxonomy", "data.input_column", "data.label_columns", "data.levels",
+          "data.reading", "model.taxonomy")  # fmt: skip
 _CLASSES = ("model.backbone", "model.bottleneck", "model.optimizer", "model.criterion",
             "data.transform", "data.augmentation")  # fmt: skip
 

@@ -45,7 +45,7 @@ class SaveRunConfig(SaveConfigCallback):
 
     @cached_property
     def _options(self) -> dict[str, Any]:
-        """The options saved in checkpoints, dumped once as that takes 90 ms."""
+        """The options of seed, model and data saved in checkpoints; cached, because the YAML dump takes 90 ms."""
         options = yaml.safe_load(self.parser.dump(self.config, format="yaml"))
         return {key: options[key] for key in _SAVED if key in options}
 

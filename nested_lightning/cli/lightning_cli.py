@@ -58,6 +58,7 @@ class NestedCLI(LightningCLI):
         parser.add_lightning_class_args(RunCheckpoint, "checkpoint")
         parser.add_lightning_class_args(Figures, "figures")
         parser.add_lightning_class_args(WandbRun, "wandb")
+        parser.add_lightning_class_args(PredictionWriter, "predictions")
         parser.link_arguments(
             "data", "model.taxonomy", compute_fn=lambda data: data.taxonomy.to_dict(), apply_on="instantiate"
         )
@@ -155,7 +156,7 @@ def run_cli(
             save_config_callback=SaveRunConfig,
             save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={
-                "callbacks": [StageProgress(), Report(), PredictionWriter()],
+                "callbacks": [StageProgress(), Report()],
                 "max_epochs": -1,  # the cascade ends the run
                 "enable_model_summary": False,
             },

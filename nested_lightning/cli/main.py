@@ -5,6 +5,7 @@ import re
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -51,11 +52,14 @@ def main(
         with quietly():
             name = "".join(arguments[:1])
             if name in OTHER_COMMANDS:
-                getattr(import_module(f"nested_lightning.cli.{name}"), f"{name}_command")(arguments[1:])
+                module = import_module(f"nested_lightning.cli.{name}")
+                command = partial(getattr(module, f"{name}_command"), arguments[1:])
             else:
                 from nested_lightning.cli.lightning_cli import run_cli
 
-                run_cli(arguments, model_class, data_class)
+                command = partial(run_cli, arguments, model_class, data_class)
+            with quietly():  # again, as Lightning sets the format of warnings when it is imported
+                command()
     except SystemExit as end:
         # Lightning exits with 1 after Ctrl-C, like after any failure.
         sys.exit(_INTERRUPTED if isinstance(end.__context__, KeyboardInterrupt) else end.code)

@@ -8,6 +8,7 @@ import inspect
 import re
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from types import UnionType
 from typing import Any, NoReturn, get_args, get_origin
 
@@ -23,7 +24,8 @@ def run_command(command: Command | Commands, args: Sequence[str], prog: str, des
     """Parse the arguments and call a function with them.
 
     Keyword-only parameters of the function are options, ``--dry_run`` or ``--dry-run``, and the others positional
-    arguments. A bool is a flag, a list takes one or more values. The help is the function's docstring.
+    arguments. A bool is a flag, a list takes one or more values, and a dataclass has one option for each of its fields,
+    ``--reading.encoding``. The help is the docstring of function or dataclass.
 
     Args:
         command: the function, or functions by name, which makes them subcommands; names may be nested.
@@ -48,6 +50,10 @@ def run_command(command: Command | Commands, args: Sequence[str], prog: str, des
     chosen, function = values.pop("parser"), values.pop("function")
     if unknown:
         chosen.error(f"unrecognized arguments: {' '.join(unknown)}")
+    for name, given in inspect.signature(function).parameters.items():
+        if isinstance(kind := given.annotation, type) and is_dataclass(kind):
+            fields = {key: values.pop(key) for key in list(values) if key.startswith(f"{name}.")}
+            values[name] = kind(**{key.partition(".")[2]: value for key, value in fields.items()})
     function(**values)
 
 
@@ -80,27 +86,47 @@ def _add(parser: ArgumentParser, command: Command | Commands) -> None:
             text = several or (below.__doc__ or "").partition("\n")[0]
             _add(subparsers.add_parser(name, help=text.replace("%", "%%"), description=text), below)
         return
-    docs = docstring_parser.parse(command.__doc__ or "")
-    helps = {param.arg_name: " ".join((param.description or "").split()).replace("%", "%%") for param in docs.params}
+    docs, helps = _documented(command)
     parser.description = " ".join(f"{docs.short_description or ''} {docs.long_description or ''}".split())
     parser.set_defaults(function=command)
-    for parameter in inspect.signature(command).parameters.values():
-        _add_argument(parser, parameter, helps.get(parameter.name, ""))
+    for name, parameter in inspect.signature(command).parameters.items():
+        if isinstance(kind := parameter.annotation, type) and is_dataclass(kind):
+            texts = _documented(kind)[1]
+            for key, part in inspect.signature(kind).parameters.items():
+                option = part.replace(name=key, kind=parameter.kind)
+                _add_argument(parser, option, texts[key], prefix=f"{name}.")
+        else:
+            _add_argument(parser, parameter, helps.get(name, ""))
 
 
-def _add_argument(parser: ArgumentParser, parameter: inspect.Parameter, text: str) -> None:
-    name, default, kind = parameter.name, parameter.default, parameter.annotation
+def _documented(described: Any) -> tuple[Any, dict[str, str]]:
+    """Return the parsed docstring of a function or class, and the help of each of its arguments."""
+    docs = docstring_parser.parse(described.__doc__ or "")
+    texts = {param.arg_name: " ".join((param.description or "").split()) for param in docs.params}
+    return docs, {name: text.replace("%", "%%").replace("``", "") for name, text in texts.items()}
+
+
+def _add_argument(parser: ArgumentParser, parameter: inspect.Parameter, text: str, prefix: str = "") -> None:
+    name, default, kind = prefix + parameter.name, parameter.default, parameter.annotation
     if isinstance(kind, UnionType):  # with None
         kind = get_args(kind)[0]
     options: dict[str, Any] = {"type": kind, "metavar": name.upper()}
-    if kind is bool:
+    if kind is bool and default is not None:
         options = {"action": "store_true"}
-    elif get_origin(kind) is list:
+    elif kind is bool:
+        options |= {"type": _truth, "metavar": "{true,false}"}
+    elif get_origin(kind) in (list, tuple):
         options = {"type": get_args(kind)[0], "metavar": name.upper().removesuffix("S"), "nargs": "+"}
     if parameter.kind is not parameter.KEYWORD_ONLY:
         parser.add_argument(name, help=text, **options)
         return
     options |= {"required": True} if default is parameter.empty else {"default": default}
     names = dict.fromkeys((f"--{name}", f"--{name.replace('_', '-')}"))
-    shown = kind is not bool and default not in (parameter.empty, None)
+    shown = kind is not bool and default not in (parameter.empty, None, ())
     parser.add_argument(*names, dest=name, help=text + " (default: %(default)s)" * shown, **options)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError
+    return text.lower() == "true"

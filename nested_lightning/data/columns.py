@@ -8,7 +8,8 @@ from torch import Tensor
 
 from nested_lightning.data.images import ImageColumn
 from nested_lightning.data.labels import LabelledSource
-from nested_lightning.data.numbers import NumberColumn
+from nested_lightning.data.numbers import NumberColumn, are_mostly_numbers
+from nested_lightning.data.origin import Origin
 from nested_lightning.data.sources import Split
 from nested_lightning.data.texts import TextColumn, read_texts
 from nested_lightning.data.vocabulary import TextOptions, Vocabulary
@@ -47,7 +48,7 @@ def open_input_column(
         name: the column.
         size: height and width to resize images to.
         shape: shape of one input, if other data determine it.
-        vocabulary: returns the vocabulary of a text column; None: texts cannot be read.
+        vocabulary: returns the vocabulary of a text column; None: text is read as numbers, where the file has no types.
         argument: how messages call ``name``.
     """
     import datasets
@@ -56,9 +57,9 @@ def open_input_column(
     features = [table.rows.features[name] for table in split.tables]
     if all(isinstance(feature, datasets.Image) for feature in features):
         return ImageColumn(split, name, size, shape)
-    if vocabulary is not None and is_text(split, name):
+    if vocabulary is not None and _is_string(split, name):
         return TextColumn(split, name, vocabulary())
-    if all(map(_is_numeric, features)):
+    if all(_is_numeric(table.rows.features[name]) or table.is_untyped for table in split.tables):
         return NumberColumn(split, name, shape)
     kinds = ", ".join(dict.fromkeys(_dtype(feature) or str(feature) for feature in features))
     raise DataError(
@@ -69,7 +70,13 @@ def open_input_column(
 
 
 def is_text(split: Split, name: str) -> bool:
-    """Return whether column ``name`` holds text in every table of a split."""
+    """Return whether column ``name`` holds text in every table of a split, not numbers in files without types."""
+    return _is_string(split, name) and not all(
+        table.is_untyped and are_mostly_numbers(table, name) for table in split.tables
+    )
+
+
+def _is_string(split: Split, name: str) -> bool:
     return all(_dtype(table.rows.features.get(name)) in ("string", "large_string") for table in split.tables)
 
 
@@ -135,7 +142,7 @@ class Inputs:
     @property
     def awaits_vocabulary(self) -> bool:
         """Whether the inputs are texts whose vocabulary is still to be trained or loaded from a checkpoint."""
-        return self._vocabulary is None and is_text(self._first, self._name(self._first))
+        return self._vocabulary is None and self._is_text
 
     def refuse_labels(self, columns: str | Sequence[str]) -> None:
         """Raise a ConfigurationError if the input column is a label column."""
@@ -149,10 +156,12 @@ class Inputs:
         """Return the inputs of ascending row numbers ``LongTensor[N]`` in one tensor ``[N, *shape]``."""
         return self._open(split, self.shape).read(rows)
 
-    def text(self, split: Split, rows: Tensor) -> Callable[[int], str] | None:
-        """Return a function that returns the i-th of ``rows`` as it was written; None if the inputs are not texts."""
+    def origin(self, split: Split, rows: Tensor) -> tuple[Callable[[int], str] | None, Origin]:
+        """Return a function from i to the text of the i-th of ``rows`` (None: no texts), and where they come from."""
         name = self._name(split)
-        return partial(_text, split, name, rows) if is_text(split, name) else None
+        return partial(_text, split, name, rows) if self._is_text and _is_string(split, name) else None, Origin(
+            split, rows, name
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values: the shape of one input and, for text, the vocabulary."""
@@ -183,16 +192,24 @@ class Inputs:
                 f"(ckpt_path). Nor can one be trained: {error}"
             ) from error
         name = self._name(split)
-        if not is_text(split, name):
+        if not _is_string(split, name):
             raise DataError(f"{split.where()}: column {name!r} is not text, and has no vocabulary")
         return Vocabulary.train(read_texts(split, name, rows), self._text)
+
+    @property
+    def _is_text(self) -> bool:
+        """Whether the inputs are texts: those that a checkpoint's model was trained on, or else the first ones."""
+        if self._shape is None and self._vocabulary is None:
+            return is_text(self._first, self._name(self._first))
+        return self._vocabulary is not None
 
     def _name(self, split: Split) -> str:
         return self._column or find_input_column(split, self._argument)
 
     def _open(self, split: Split, shape: tuple[int, ...] | None = None) -> InputColumn:
         name, argument = self._name(split), self._argument
-        return open_input_column(split, name, self._image_size, shape, lambda: self.vocabulary, argument)
+        vocabulary = (lambda: self.vocabulary) if self._is_text else None
+        return open_input_column(split, name, self._image_size, shape, vocabulary, argument)
 
 
 def _text(split: Split, name: str, rows: Tensor, i: int) -> str:

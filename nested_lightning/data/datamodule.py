@@ -11,7 +11,17 @@ from torch.utils.data import DataLoader
 
 from nested_lightning.data.columns import Inputs
 from nested_lightning.data.labels import LabelledSource
-from nested_lightning.data.partition import Partition, Selection, depths, fingerprint, partition, select, stage_rows
+from nested_lightning.data.partition import (
+    Partition,
+    Selection,
+    depths,
+    fingerprint,
+    partition,
+    require_sizes,
+    select,
+    stage_rows,
+)  # fmt: skip
+from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.data.samplers import Batch, StageLoader, StageSampler, TensorRows, evaluation_loader, make_loader
 from nested_lightning.data.vocabulary import PADDING, TextOptions, Vocabulary
 from nested_lightning.errors import CheckpointError, ConfigurationError
@@ -33,13 +43,13 @@ class HierarchicalDataModule(L.LightningDataModule):
     Args:
         source: ``"digits"`` (scikit-learn's 1,797 images of 8x8), a Hugging Face hub id, a local folder or file, a
             ``datasets.Dataset`` or ``DatasetDict``, a dict of these by split, or a list of these to concatenate.
-        taxonomy: the tree of labels: a :class:`Taxonomy`, its ``to_dict`` form, or a YAML file, your own or
-            one that comes with the package (``taxonomies/mnist.yaml``). None: built from ``label_columns``.
+        taxonomy: the tree of labels: a :class:`Taxonomy`, its ``to_dict`` form, or a YAML file, your own or one of
+            the package (``taxonomies/mnist.yaml``). None: built from ``label_columns`` or the folders of images.
         input_column: images, text, or numbers in any regular shape. None: the only image column.
         label_columns: one leaf column (a name), whose labels may be classes of any level, or paths; or a list
             of one column per level, coarse to fine. An empty cell is unknown. None: the columns named as the
             levels, or else ``label``.
-        levels: level names of a taxonomy built from columns. None: the column names.
+        levels: level names of a taxonomy built from columns or folders. None: the column names, or ``l1``, ``l2``, ...
         allow_repeated_names: whether one name may stand under two parents in a taxonomy built from columns.
         budgets: n_1..n_n, the number of rows of D_1..D_n; finer labels are hidden, the remaining rows are not used
             (Sec. 4.3). None: each row's own depth decides.
@@ -54,8 +64,8 @@ class HierarchicalDataModule(L.LightningDataModule):
         augmentation: called with each float training input by itself, before ``transform``; draws its random
             numbers from torch, as torchvision v2 does.
         distortions: by name, transforms of one float image, such as :class:`~nested_lightning.transforms.Turbulence`.
-            The test also runs once under each of them, logged under ``test/NAME/...``. The random numbers of a row
-            depend on ``seed`` and its number alone: they are the same for all distortions.
+            The test also runs under each, logged under ``test/NAME/...``; random numbers depend on ``seed`` and row.
+        reading: how files of text are read, and which texts are labels.
         seed: of partition and order. None: that of ``seed_everything``, or 0.
 
     Raises:
@@ -93,25 +103,18 @@ class HierarchicalDataModule(L.LightningDataModule):
         transform: Callable[..., Any] | None = None,
         augmentation: Callable[..., Any] | None = None,
         distortions: Mapping[str, Callable[..., Any]] | None = None,
+        reading: ReadOptions = READING,
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        budgets, validation, test, seed = plain((budgets, validation, test, seed))
+        budgets, validation, test, seed, image_size = plain((budgets, validation, test, seed, image_size))
         batch_size, eval_batch_size, num_workers = plain((batch_size, eval_batch_size, num_workers))
-        image_size = plain(image_size)
         # the module's hyperparameters have a taxonomy too, and Lightning refuses to log two values
         self.save_hyperparameters(ignore=not_plain(locals()), logger=False)
-        self._labels = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names)
+        self._labels = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names, reading)
         self._inputs = Inputs(input_column, image_size, text, self._labels, self._select)
         self._budgets, self._validation, self._test = budgets, validation, test or 0
-        for name, value, least, most in (
-            ("batch_size", batch_size, 1, 2**31 - 1),  # the largest index
-            ("eval_batch_size", eval_batch_size, 1, 2**31 - 1),
-            ("num_workers", num_workers, 0, 1024),  # each is a process
-        ):
-            if not least <= value <= most:
-                bound = f"at least {least}" if value < least else f"at most {most}"
-                raise ConfigurationError(f"data.{name} must be {bound}, got {value}")
+        require_sizes(batch_size, eval_batch_size, num_workers)
         self._batch_size, self._eval_batch_size, self._num_workers = batch_size, eval_batch_size, num_workers
         self._transform, self._augmentation, self._given_seed = transform, augmentation, seed
         self._distortions = dict(distortions or {})
@@ -163,7 +166,7 @@ class HierarchicalDataModule(L.LightningDataModule):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one input, (C, H, W) for images, (maximum number of tokens,) for text; reads one input."""
+        """Shape of one input, (C, H, W) for images, (maximum number of tokens,) for text; reads one input or more."""
         return self._inputs.shape
 
     @property
@@ -276,7 +279,7 @@ class HierarchicalDataModule(L.LightningDataModule):
             split, rows, targets = self._select(part)
             augmentation = self._augmentation if part == "train" else None
             self._rows[part] = TensorRows(self._inputs.read(split, rows), targets, self._transform, augmentation)
-            self._rows[part].text = self._inputs.text(split, rows)
+            self._rows[part].text, self._rows[part].origin = self._inputs.origin(split, rows)
         return self._rows[part]
 
     def _stage(self) -> Stage:

@@ -3,17 +3,32 @@
 import math
 import os
 from collections.abc import Sequence
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
+from nested_lightning.data.folders import find_class, leaf_paths
+from nested_lightning.data.reading import (
+    READING,
+    Labels,
+    ReadOptions,
+    normalized,
+    spellings,
+    warn_of_odd_labels,
+    without_missing,
+)
 from nested_lightning.data.sources import Split, Table, open_source
-from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
+from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError, examples
 from nested_lightning.taxonomy import Path, Taxonomy, build
+from nested_lightning.taxonomy.names import clean
 from nested_lightning.utils.resources import resource
 
 _LEAF_COLUMN = "label"
+_EXACT = 2**53
+"""From here on, not every whole number is a float of its own."""
 _SPLIT_ORDER = ("train", "validation", "test", "predict")
 
 
@@ -35,11 +50,13 @@ def load_taxonomy(taxonomy: Any) -> Taxonomy:
     )
 
 
-def read_labels(table: Table, column: str) -> list[str | None]:
+def read_labels(table: Table, column: str, missing: Sequence[str] = ()) -> Labels:
     """Return the labels of a column as text, None where the cell is empty or the column is missing.
 
-    ``ClassLabel`` numbers become their names (-1, which the hub uses for hidden labels, is unknown). Whole numbers
-    become text, including those that a missing value in the column has turned into floats.
+    Texts are as they are written, but without blanks around them and in the Unicode form NFC; those in ``missing``
+    are unknown, too, which a warning counts. ``ClassLabel`` numbers become their names (-1, which the hub uses for
+    hidden labels, is unknown). Whole numbers become text, including those that a missing value in the column has
+    turned into floats that are still exact.
 
     Raises:
         DataError: a cell is neither text nor a whole number, or a label number has no name; names the row.
@@ -57,7 +74,7 @@ def read_labels(table: Table, column: str) -> list[str | None]:
             labels.append(_as_text(cell, names))
         except ValueError as error:
             raise DataError(f"{table.where([row])}: column {column!r} holds {error}") from None
-    return labels
+    return without_missing(labels, missing, f"{table.where()}, column {column!r}") if missing else labels
 
 
 def _as_text(cell: Any, names: Sequence[str] | None) -> str | None:
@@ -69,9 +86,11 @@ def _as_text(cell: Any, names: Sequence[str] | None) -> str | None:
                 f"the label number {cell}, but there are names for 0 to {len(names) - 1} only. Correct the number, "
                 "or the names of the column"
             )
-        return names[cell] if cell >= 0 else None
+        return clean(names[cell]) if cell >= 0 else None
     if isinstance(cell, str):
-        return cell if cell.strip() else None
+        return clean(cell) or None
+    if isinstance(cell, float) and abs(cell) >= _EXACT and math.isfinite(cell):
+        raise ValueError(f"the float {cell}, whose last digits may be lost. Store numbers as long as this as text")
     if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()):
         return str(cell) if isinstance(cell, bool) else str(int(cell))
     raise ValueError(
@@ -84,11 +103,12 @@ class LabelledSource:
 
     Args:
         source: see :func:`~nested_lightning.data.sources.open_source`.
-        taxonomy: see :func:`load_taxonomy`; None: built from the label columns.
+        taxonomy: see :func:`load_taxonomy`; None: built from the label columns, or from the folders of images.
         label_columns: one leaf column (a name), or one column per level, coarse to fine (a list). None: the
             columns named as the taxonomy's levels, or else ``"label"``.
         levels: level names; they must be the taxonomy's, where one is given.
         allow_repeated_names: whether a name may stand under two parents when the taxonomy is built.
+        reading: how files of text are read, and which texts are labels.
         argument: how messages call ``label_columns``.
     """
 
@@ -99,24 +119,33 @@ class LabelledSource:
         label_columns: str | list[str] | None = None,
         levels: list[str] | None = None,
         allow_repeated_names: bool = False,
+        reading: ReadOptions = READING,
         argument: str = "data.label_columns",
     ) -> None:
+        self._reading = reading
         self._source, self._taxonomy, self._columns = source, taxonomy, label_columns
         self._levels, self._allow_repeated_names, self._argument = levels, allow_repeated_names, argument
         self._targets: dict[str, Tensor] = {}
+        self._cells: dict[tuple[Table, str], Labels] = {}
+        self._spellings: dict[str, dict[str, str]] = {}
         if isinstance(label_columns, list) and len(set(label_columns)) < len(label_columns):
             raise ConfigurationError(f"{argument}={label_columns} names a column twice: give one for each level")
 
     @cached_property
     def splits(self) -> dict[str, Split]:
         """The splits by name."""
-        return open_source(self._source)
+        return open_source(self._source, self._reading)
 
     @cached_property
     def all_rows(self) -> Split:
         """The rows of all splits one after the other, those of ``train`` first."""
         names = sorted(self.splits, key=lambda name: (*_SPLIT_ORDER, name).index(name))
         return Split(tuple(table for name in names for table in self.splits[name].tables))
+
+    @property
+    def labelled_by_folders(self) -> bool:
+        """Whether the labels are the folders of images, which form a tree without a taxonomy or label columns."""
+        return self._columns in (None, _LEAF_COLUMN) and all(table.folder_labels for table in self.all_rows.tables)
 
     def split(self, name: str, remedy: str) -> Split:
         """Return a split; DataError with ``remedy`` if the source does not have it."""
@@ -127,7 +156,9 @@ class LabelledSource:
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
-        """The tree of labels; the label columns of all splits are read only if it is not given."""
+        """The tree of labels; the labels of all splits are read only if it is not given."""
+        if self._taxonomy is None and self.labelled_by_folders:
+            return self._tree_of_folders()
         if self._taxonomy is None:
             leaves, contradictions = self._leaves_of_columns()
             build.raise_first(contradictions)
@@ -162,7 +193,7 @@ class LabelledSource:
 
         If no taxonomy is given, the label columns are compared with one another.
         """
-        if self._taxonomy is None:
+        if self._taxonomy is None and not self.labelled_by_folders:
             return self._leaves_of_columns()[1]
         wanted = [self._columns] if isinstance(self._columns, str) else self._columns
         names = set(wanted or (*self.taxonomy.levels, _LEAF_COLUMN))
@@ -186,7 +217,8 @@ class LabelledSource:
             if not set(columns) & set(table.rows.column_names):
                 raise DataError(
                     f"{table.where()} has no label column: neither {', '.join(map(repr, columns))} nor "
-                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}. Set "
+                    f"{_LEAF_COLUMN!r}; its columns are {', '.join(map(repr, table.rows.column_names))}"
+                    f"{' (the images are not in folders of classes)' * (table.rows.column_names == ['image'])}. Set "
                     f"{self._argument} to the leaf column, or to a list of one column for each level, and give all "
                     "sources of a split labels of one kind"
                 )
@@ -196,9 +228,26 @@ class LabelledSource:
         """Return the targets of a split, and every contradiction with the taxonomy."""
         taxonomy, columns = self.taxonomy, self.label_columns(split)
         if isinstance(columns, str):
-            return build.targets_from_labels(taxonomy, columns, _read(split, columns), split.where)
-        cells = {column: _read(split, column) for column in columns}
+            labels = self.labels(split, columns)
+            if not any(table.folder_labels for table in split.tables):
+                return build.targets_from_labels(taxonomy, columns, labels, split.where)
+            find = partial(find_class, taxonomy)
+            targets, contradictions = build.targets_from_labels(taxonomy, columns, labels, split.where, find)
+            _warn_of_other_folders(taxonomy, {label for label in labels if label is not None}, split.where())
+            return targets, contradictions
+        cells = {column: self.labels(split, column) for column in columns}
         return build.targets_from_columns(taxonomy, cells, split.where, range(taxonomy.n_levels))
+
+    def _tree_of_folders(self) -> Taxonomy:
+        """Return the tree of the folders that images are in; ConfigurationError if these have one level only."""
+        labels = {label for label in self.labels(self.all_rows, _LEAF_COLUMN) if label is not None}
+        leaves = leaf_paths(tuple(label.split("/")) for label in sorted(labels))
+        if max(map(len, leaves)) < 2:
+            raise ConfigurationError(
+                f"the class folders of {self.all_rows.tables[0].source} have one level and no taxonomy: set "
+                "data.taxonomy to a YAML file, or put the folders into those of coarser classes"
+            )
+        return Taxonomy(self._levels or build.numbered_levels(leaves), leaves)
 
     def _leaves_of_columns(self) -> tuple[list[Path], list[str]]:
         """Return the leaf paths in the label columns of all splits, and every contradiction among the columns."""
@@ -213,9 +262,37 @@ class LabelledSource:
         for column in columns:
             if column not in self.all_rows.columns:
                 raise self.all_rows.missing_column(column, self._argument)
-        cells = {column: _read(self.all_rows, column) for column in columns}
+        cells = {column: self.labels(self.all_rows, column) for column in columns}
+        for column, labels in cells.items():
+            warn_of_odd_labels(labels, column, self.all_rows.where)
         return build.leaves_from_columns(cells, self._allow_repeated_names, self.all_rows.where)
 
+    def labels(self, split: Split, column: str) -> Labels:
+        """Return the labels of a split, read once, in one spelling if asked for."""
+        for table in split.tables:
+            if (table, column) not in self._cells:
+                self._cells[table, column] = self._read_table(table, column)
+        return [label for table in split.tables for label in self._cells[table, column]]
 
-def _read(split: Split, column: str) -> list[str | None]:
-    return [label for table in split.tables for label in read_labels(table, column)]
+    def _read_table(self, table: Table, column: str) -> Labels:
+        labels = read_labels(table, column, self._reading.missing)
+        if not self._reading.normalize:
+            return labels
+        if column not in self._spellings:
+            tree = None if self._taxonomy is None else self.taxonomy
+            every = (label for one in self.all_rows.tables for label in read_labels(one, column) if tree is None)
+            self._spellings[column] = spellings(tree, every)
+        return normalized(labels, self._spellings[column], f"{table.where()}, column {column!r}")
+
+
+def _warn_of_other_folders(taxonomy: Taxonomy, labels: set[str], where: str) -> None:
+    """Warn of folder paths with folders that are not classes above the one that the last folder names."""
+    found = []
+    for label in sorted(labels):
+        with suppress(TaxonomyError):
+            node = find_class(taxonomy, label)
+            if label != node[-1] and not set(label.split("/")) <= set(node):
+                found.append(f"{label!r} as {'/'.join(node)!r}")
+    if found:
+        many = f"{len(found)} folder paths are matched by the name of the last folder"
+        rank_zero_warn(f"{where}: {many}: {examples(found)}")

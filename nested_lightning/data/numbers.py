@@ -15,9 +15,28 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+def are_mostly_numbers(table: Table, column: str) -> bool:
+    """Return whether most of the first 1,000 cells of a column of text that are not empty are numbers."""
+    cells = _cells(table, column, list(range(min(1000, len(table.rows))))).drop_null().to_pylist()
+    return 2 * sum(map(_is_number, cells)) > len(cells)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _cells(table: Table, column: str, rows: list[int]) -> "pa.Array":
+    cells = table.rows.with_format("arrow", columns=[column])[rows][column]
+    return cells.combine_chunks()
+
+
 @dataclass
 class NumberColumn:
-    """Reads the numbers, lists or arrays of a column; all must have one shape.
+    """Reads the numbers, lists or arrays of a column, or numbers written as text; all must have one shape.
 
     Args:
         split: has the column.
@@ -35,7 +54,7 @@ class NumberColumn:
         if self.given_shape is not None:
             return self.given_shape
         table = self.split.tables[0]
-        return self._as_array(self._cells(table, [0])[0].as_py(), table, 0).shape
+        return self._as_array(_cells(table, self.column, [0])[0].as_py(), table, 0).shape
 
     def read(self, rows: Tensor) -> Tensor:
         """Read ``rows``, a ``LongTensor[N]`` of ascending row numbers, as ``float32[N, *shape]``.
@@ -46,12 +65,8 @@ class NumberColumn:
         chunks = [self._read_chunk(table, part) for table, part in self.split.chunks(rows, size=4096)]
         return torch.cat([torch.empty(0, *self.shape), *chunks])
 
-    def _cells(self, table: Table, rows: list[int]) -> "pa.Array":
-        cells = table.rows.with_format("arrow", columns=[self.column])[rows][self.column]
-        return cells.combine_chunks()
-
     def _read_chunk(self, table: Table, rows: list[int]) -> Tensor:
-        cells = self._cells(table, rows)
+        cells = _cells(table, self.column, rows)
         values = _regular(cells)
         if values is None or values.shape[1:] != self.shape:
             values = self._row_by_row(table, rows, cells)
@@ -96,6 +111,11 @@ def _regular(cells: "pa.Array") -> np.ndarray | None:
     import pyarrow.compute as pc
 
     cells = cells.storage if isinstance(cells, pa.ExtensionArray) else cells
+    if pa.types.is_string(cells.type):
+        try:
+            cells = pc.cast(pc.utf8_trim_whitespace(cells), pa.float64())
+        except pa.ArrowInvalid:
+            return None
     shape = [len(cells)]
     while pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type) or pa.types.is_fixed_size_list(cells.type):
         lengths = pc.list_value_length(cells).unique().to_pylist()

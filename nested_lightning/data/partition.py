@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nested_lightning.data.labels import LabelledSource
 from nested_lightning.data.sources import Split
-from nested_lightning.errors import BudgetError, CheckpointError, DataError
+from nested_lightning.errors import BudgetError, CheckpointError, ConfigurationError, DataError
 from nested_lightning.stage import Stage
 from nested_lightning.utils.random import generator_from
 
@@ -257,3 +257,15 @@ def _by_budget(
         rows = rows[~torch.isin(rows, picked)]
         subsets.append(picked)
     return tuple(reversed(subsets))
+
+
+def require_sizes(batch_size: int, eval_batch_size: int, num_workers: int) -> None:
+    """Raise a ConfigurationError if an argument of the loaders is too small or too large."""
+    for name, value, least, most in (
+        ("batch_size", batch_size, 1, 2**31 - 1),  # the largest index
+        ("eval_batch_size", eval_batch_size, 1, 2**31 - 1),
+        ("num_workers", num_workers, 0, 1024),  # each is a process
+    ):
+        if not least <= value <= most:
+            bound = f"at least {least}" if value < least else f"at most {most}"
+            raise ConfigurationError(f"data.{name} must be {bound}, got {value}")

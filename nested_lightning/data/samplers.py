@@ -9,6 +9,7 @@ from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from nested_lightning.data.origin import Origin
 from nested_lightning.data.vocabulary import PADDING
 from nested_lightning.errors import DataError
 from nested_lightning.utils.random import generator_from, seed_from
@@ -38,6 +39,8 @@ class TensorRows(Dataset[Batch]):
     """Name of the distortion of the rows, if any."""
     text: Callable[[int], str] | None = None
     """Returns a row's text as it was written, if the inputs are texts."""
+    origin: Origin | None = None
+    """Names the rows in files."""
 
     def __init__(
         self,

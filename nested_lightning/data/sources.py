@@ -2,43 +2,61 @@
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
-from nested_lightning.errors import DataError, suggestion
+from nested_lightning.data.folders import FolderRows, read_folder
+from nested_lightning.data.reading import READING, ReadOptions
+from nested_lightning.data.splits import SPLITS, canonical_names
+from nested_lightning.errors import DataError, examples, mistake_behind, suggestion
 from nested_lightning.taxonomy.build import rows_in_words
 
 if TYPE_CHECKING:
     import datasets
 
 DIGITS = "digits"
-_FORMATS = {
-    ".parquet": ("parquet", {}),
-    ".csv": ("csv", {}),
-    ".tsv": ("csv", {"sep": "\t"}),
-    ".json": ("json", {}),
-    ".jsonl": ("json", {}),
-    ".arrow": ("arrow", {}),
-}
-_SPLIT_ALIASES = {"val": "validation", "valid": "validation", "dev": "validation"}
+_FORMATS = (".parquet", ".csv", ".tsv", ".json", ".jsonl", ".arrow")
 
 
 @dataclass(frozen=True)
 class Table:
-    """The rows that one source has for one split."""
+    """The rows that one source has for one split.
+
+    Attributes:
+        source: how messages call the source.
+        split: name of the split.
+        rows: the rows.
+        files: paths of the local files they were read from.
+        folder_labels: whether the column ``label`` holds the paths of the folders that images are in.
+    """
 
     source: str
     split: str
     rows: "datasets.Dataset"
+    files: tuple[str, ...] = field(default=(), compare=False)
+    folder_labels: bool = False
+
+    @property
+    def is_untyped(self) -> bool:
+        """Whether the rows come from a file without types, in which numbers are text."""
+        return bool(self.rows.info.builder_name == "tables")  # named after its module
 
     def where(self, rows: Iterable[int] | None = None) -> str:
-        """Return the place of some rows in words, for messages."""
+        """Return the place of some rows in words, for messages, with the files of images."""
         place = f"split {self.split!r} of {self.source}"
-        return place if rows is None else f"{rows_in_words(rows)} of {place}"
+        if rows is None:
+            return place
+        numbers = list(rows)
+        files = self.files if len(self.files) == len(self.rows) and self.files != (self.source,) else ()
+        return f"{rows_in_words(numbers)} of {place}" + (
+            f" ({examples(files[row] for row in numbers)})" if files else ""
+        )
 
 
 @dataclass(frozen=True)
@@ -86,38 +104,82 @@ class Split:
         )
 
 
-def open_source(source: Any) -> dict[str, Split]:
-    """Return the splits of a source by name; ``val``, ``valid`` and ``dev`` are called ``validation``.
+def open_source(source: Any, reading: ReadOptions = READING) -> dict[str, Split]:
+    """Return the splits of a source by name: ``train``, ``validation``, ``test``, ``predict``, or a name of its own.
 
     Args:
-        source: ``"digits"``; a hub id; the path of a folder (parquet, csv, json or images in folders, or one
-            written by ``save_to_disk``) or of a file; a ``datasets.Dataset`` (taken as ``train``) or
-            ``DatasetDict``; a dict from split names to any of these; or a list of these, whose rows are put together.
+        source: ``"digits"``; a hub id; the path of a folder (tables, images, see
+            :func:`~nested_lightning.data.folders.read_folder`, or one written by ``save_to_disk``) or of a file; a
+            ``datasets.Dataset`` (taken as ``train``) or ``DatasetDict``; a dict from split names to any of these; or
+            a list of these, whose rows are put together. Alternative names of splits are those of
+            :data:`~nested_lightning.data.splits.SPLITS`, in upper or lower case.
+        reading: how CSV, TSV and JSON files are read; their columns are text until they are used as numbers.
 
     Raises:
         DataError: the source does not exist, cannot be read, or has no rows.
     """
-    splits: dict[str, list[Table]] = {}
-    for table in _tables(source):
-        splits.setdefault(_SPLIT_ALIASES.get(table.split, table.split), []).append(table)
-    opened = {name: Split(tuple(tables)) for name, tables in splits.items()}
+    tables = _tables(source, reading)
+    opened = {
+        name: Split(tuple(t for t in tables if t.split == name)) for name in dict.fromkeys(t.split for t in tables)
+    }
+    for table in tables:
+        if table.rows.format["type"] == "custom":
+            raise DataError(
+                f"{table.where()} has a transform of its own (with_transform or set_transform), which would not be "
+                "applied: give it as data.transform or data.augmentation, or apply it once with map"
+            )
     for split in opened.values():
         if not len(split):
             raise DataError(f"{split.where()} has no rows")
+    unused = [f"{name!r} ({len(split)} rows)" for name, split in opened.items() if name not in SPLITS]
+    if unused and len(opened) > 1:
+        rank_zero_warn(f"only the splits {', '.join(SPLITS)} are used, not {', '.join(unused)} of {tables[0].source}")
+    _warn_of_shared_files(opened)
+    _say_if_one_class(tables)
     return opened
 
 
-def _tables(source: Any) -> list[Table]:
+def _warn_of_shared_files(splits: Mapping[str, Split]) -> None:
+    """Warn of files that are in two splits, links included: their samples are not new to a trained model."""
+    seen: dict[tuple[int, int], tuple[str, str]] = {}
+    shared: dict[tuple[str, str], list[str]] = {}
+    for name, split in splits.items() if len(splits) > 1 else ():
+        for file in {file for table in split.tables for file in table.files}:
+            if not os.path.exists(file):  # a broken link: reading its row raises an error that names it
+                continue
+            status = os.stat(file)
+            first = seen.setdefault((status.st_dev, status.st_ino), (name, file))
+            if first[0] != name:
+                shared.setdefault((first[0], name), []).append(file)
+    for (first_name, name), files in shared.items():
+        shown = examples(sorted(files))
+        rank_zero_warn(f"the splits {first_name!r} and {name!r} share {len(files)} files: {shown}")
+
+
+def _say_if_one_class(tables: Sequence[Table]) -> None:
+    if all(table.folder_labels for table in tables):
+        names = {name for table in tables for name in table.rows.features["label"].names}
+        if len(names) == 1:
+            n = sum(len(table.rows) for table in tables)
+            rank_zero_info(f"All {n} images of {tables[0].source} are in one class folder, {names.pop()!r}: one class")
+
+
+def _tables(source: Any, reading: ReadOptions) -> list[Table]:
     import datasets
 
     if isinstance(source, datasets.Dataset):
         return [Table("the given Dataset", "train", source)]
     if isinstance(source, str | Path):
-        return [Table(str(source), split, rows) for split, rows in _load(str(source)).items()]
+        found = _load(str(source), reading)
+        names = canonical_names(rows.split for rows in found)
+        return [Table(str(source), names[part.split], part.rows, tuple(part.files), part.labelled) for part in found]
     if isinstance(source, Mapping):
-        return [table for split, part in source.items() for table in _as_split(str(split), _tables(part))]
+        names = canonical_names(map(str, source))
+        return [
+            table for split, part in source.items() for table in _as_split(names[str(split)], _tables(part, reading))
+        ]
     if isinstance(source, Sequence) and len(source):
-        return [table for one in source for table in _tables(one)]
+        return [table for one in source for table in _tables(one, reading)]
     raise DataError(
         f"a source cannot be a {type(source).__name__} ({str(source)[:60]!r}): give a hub id, the path of "
         "a folder or file, 'digits', a datasets.Dataset or DatasetDict (loaded without streaming), a dict of "
@@ -136,12 +198,14 @@ def _as_split(name: str, tables: list[Table]) -> list[Table]:
     )
 
 
-def _load(source: str) -> Mapping[str, "datasets.Dataset"]:
+def _load(source: str, reading: ReadOptions) -> list[FolderRows]:
     """Load a source by name or path; any failure is one DataError."""
     import datasets
 
+    from nested_lightning.data.tables import load_by_name  # takes a second
+
     if source == DIGITS:
-        return {"train": _digits()}
+        return [FolderRows("train", _digits())]
     # Otherwise each local file opened would be reported to a download counter.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     path = Path(source).expanduser()
@@ -152,15 +216,44 @@ def _load(source: str) -> Mapping[str, "datasets.Dataset"]:
         )
     try:
         if path.is_file():
-            kind, options = _FORMATS[path.suffix.lower()]
-            loaded = datasets.load_dataset(kind, data_files=str(path), **options)
-        elif (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
-            loaded = datasets.load_from_disk(str(path))
-        else:
-            loaded = datasets.load_dataset(str(path) if path.is_dir() else source)
+            return [FolderRows("train", _read_files([str(path)], reading), [str(path)])]
+        saved = (path / "dataset_dict.json").is_file() or (path / "state.json").is_file()
+        if path.is_dir() and not saved and not _has_configs(path):
+            found = read_folder(path, _FORMATS, partial(_read_files, reading=reading))
+            if found is not None:
+                return found
+        loaded = (
+            datasets.load_from_disk(str(path))
+            if saved
+            else load_by_name(str(path) if path.is_dir() else source, *_form(reading))
+        )
     except Exception as error:  # each reader that load_dataset calls has its own exceptions
-        raise _unreadable(source, path, error) from error
-    return {"train": loaded} if isinstance(loaded, datasets.Dataset) else loaded
+        raise mistake_behind(error) or _unreadable(source, path, error) from error
+    splits = {"train": loaded} if isinstance(loaded, datasets.Dataset) else loaded
+    return [FolderRows(str(split), rows) for split, rows in splits.items()]
+
+
+def _read_files(files: list[str], reading: ReadOptions) -> "datasets.Dataset":
+    """Return the rows of files of one format, one after the other."""
+    import datasets
+
+    from nested_lightning.data.tables import read_tables
+
+    kind = Path(files[0]).suffix.lower()[1:]
+    if kind in ("parquet", "arrow"):
+        return datasets.load_dataset(kind, data_files=files, split="train")
+    return read_tables({"train": files}, *_form(reading))["train"]
+
+
+def _form(reading: ReadOptions) -> tuple[str | None, str, bool | None]:
+    return reading.separator, reading.encoding, reading.quotes
+
+
+def _has_configs(folder: Path) -> bool:
+    """Return whether a README declares which files are which split, as on the hub."""
+    readme = folder / "README.md"
+    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+    return text.startswith("---") and "\nconfigs:" in text.split("\n---")[0]
 
 
 def _unreadable(source: str, path: Path, error: Exception) -> DataError:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from nested_lightning.data.columns import Inputs
-from nested_lightning.data.labels import LabelledSource, read_labels
+from nested_lightning.data.labels import LabelledSource
+from nested_lightning.data.reading import READING, ReadOptions, warn_of_odd_labels
 from nested_lightning.data.vocabulary import TextOptions
 from nested_lightning.errors import ConfigurationError, DataError
 from nested_lightning.utils.console import tracked
@@ -30,6 +31,7 @@ def labelled_rows(
     image_size: int = 32,
     rows: int = 20_000,
     seed: int = 0,
+    reading: ReadOptions = READING,
 ) -> tuple[Tensor, list[str]]:
     """Read inputs and labels of the split ``train``, or of the only one; rows without a label are left out.
 
@@ -40,6 +42,7 @@ def labelled_rows(
         image_size: side to resize images to, which keeps a shallow classifier fast.
         rows: maximum number of rows to read, drawn evenly from the classes.
         seed: of that draw.
+        reading: how files of text are read, and which texts are labels.
 
     Returns:
         Inputs as the column's reader returns them, ``[N, ...]``, and N labels.
@@ -53,12 +56,13 @@ def labelled_rows(
         >>> inputs.shape, labels.count("7")
         (torch.Size([100, 1, 8, 8]), 10)
     """
-    opened = LabelledSource(source)
+    opened = LabelledSource(source, reading=reading)
     if "train" not in opened.splits and len(opened.splits) > 1:
         opened.split("train", "name the split to use 'train', or give its file alone")
     split = opened.splits.get("train", next(iter(opened.splits.values())))
     split.require(label_column, "label_column")
-    labels = [label for table in split.tables for label in read_labels(table, label_column)]
+    labels = opened.labels(split, label_column)
+    warn_of_odd_labels(labels, label_column, split.where)
     n_classes = len({*labels} - {None})
     if n_classes < 2:
         raise DataError(

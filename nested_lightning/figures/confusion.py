@@ -35,8 +35,10 @@ def confusion_by_taxonomy(counts: Tensor, taxonomy: Taxonomy, level: int, ax: Ax
     for coarser, ancestors in enumerate(above[:-1]):
         sizes = Counter(ancestors[k] for k in order)  # in the order of their first members
         groups.append(list(sizes.values()))
-        names.append([_unique_names(taxonomy, coarser)[node] for node in sizes])
-    labels = [_unique_names(taxonomy, level)[k] for k in order]
+        of_nodes = taxonomy.unambiguous_names(coarser)
+        names.append([of_nodes[node] for node in sizes])
+    of_classes = taxonomy.unambiguous_names(level)
+    labels = [of_classes[k] for k in order]
     fig, ax = plot_confusion(counts.cpu().numpy()[np.ix_(order, order)], labels, groups, ax, names)
     title = f"{plain(taxonomy.levels[level])}: {int(counts.sum()):,} samples"
     ax.set_title(title, fontsize=ax.xaxis.label.get_fontsize())
@@ -92,13 +94,6 @@ def plot_confusion(
     ax.set_xlabel("prediction", fontsize=font)
     ax.set_ylabel("label", fontsize=font)
     return ax.figure, ax
-
-
-def _unique_names(taxonomy: Taxonomy, level: int) -> list[str]:
-    """Return the names of a level's classes, prefixed by the parent where a name occurs under several."""
-    nodes = taxonomy.nodes(level)
-    often = Counter(path[-1] for path in nodes)
-    return [path[-1] if often[path[-1]] == 1 else "/".join(path[-2:]) for path in nodes]
 
 
 def _named(

@@ -16,7 +16,7 @@ def distortion_curves(
     label: str = "",
     colour: str = BLUE,
 ) -> Drawn:
-    """Draw accuracy (solid) and mean confidence (dashed) under each distortion.
+    """Plot the accuracy (solid) and mean confidence (dashed) of one run against the distortions.
 
     Confidence above accuracy is overconfidence; for a single run the area between them is shaded. Further calls with
     the same axes add other runs.

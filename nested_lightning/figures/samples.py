@@ -27,6 +27,7 @@ class Sample:
         correct: whether they are; None where the label is not known.
         confidence: of each of them, from 0 to 1.
         depth: how many levels are predicted; the others are withheld.
+        label: path of its label, "" where not known.
     """
 
     row: int
@@ -36,6 +37,7 @@ class Sample:
     correct: Sequence[bool | None]
     confidence: Sequence[float]
     depth: int
+    label: str = ""
 
     def verdict(self, level: int) -> str:
         """Return ``correct``, ``incorrect``, ``label not known`` or ``withheld``."""

@@ -1,7 +1,7 @@
 """Calibration: temperature scaling, and synthetic samples for the rejection class (Sec. 4.4, C.3)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, get_args
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss, normalize
 
 from nested_lightning.errors import CalibrationError, ConfigurationError, NonFiniteError, suggestion
-from nested_lightning.functional.reliability import level_ece
+from nested_lightning.functional.reliability import ACCUMULATOR, check_probabilities, confidence_bins, ece_of
 
 TemperatureMethod = Literal["ece_grid", "nll"]
 RejectionDistribution = Literal["sphere", "orthant", "ball"]
@@ -78,18 +78,49 @@ def fit_temperature(
         >>> round(fit_temperature(logits, target, method="nll"), 3)  # 4 / log(0.8 / 0.2)
         2.885
     """
-    _check_choice("temperature method", method, get_args(TemperatureMethod))
-    logits, target = _known_samples(logits, target)
+    logits, target = known_samples(logits, target)
 
     def calibrated(temperature: float) -> Tensor:
         own = log_probabilities(logits, temperature)
         return own if combine is None else combine(own)
 
+    return search_temperature(lambda: [(calibrated, target)], method, bins)
+
+
+def search_temperature(
+    batches: Callable[[], Iterable[tuple[Callable[[float], Tensor], Tensor]]],
+    method: TemperatureMethod = "ece_grid",
+    bins: int = 15,
+) -> float:
+    """Return what :func:`fit_temperature` returns, from batches of samples.
+
+    Args:
+        batches: returns all batches: a function from a temperature to the log-probabilities ``[n, K]`` to calibrate,
+            and the known targets ``LongTensor[n]``. ``"ece_grid"`` takes them once, ``"nll"`` many times.
+        method: ``"ece_grid"`` or ``"nll"``.
+        bins: number of bins of the calibration error, for ``"ece_grid"``.
+
+    Raises:
+        ConfigurationError: an unknown method.
+    """
+    _check_choice("temperature method", method, get_args(TemperatureMethod))
+
+    def mean_nll(temperature: float) -> float:
+        sums = [(float(nll_loss(at(temperature), y, reduction="sum")), len(y)) for at, y in batches()]
+        return sum(loss for loss, _ in sums) / sum(n for _, n in sums)
+
     if method == "nll":
-        return _minimise(lambda t: float(nll_loss(calibrated(t), target)))
+        return _minimise(mean_nll)
     grid: list[float] = torch.linspace(1, 3, 50, dtype=torch.float64).tolist()
+    sums = torch.zeros(len(grid), bins, 3, dtype=ACCUMULATOR)
+    for at, y in batches():
+        for i, temperature in enumerate(grid):
+            log_confidence, predicted = at(temperature).max(dim=1)
+            confidence = log_confidence.exp()
+            check_probabilities(confidence)
+            sums[i] += confidence_bins(confidence, predicted == y, y >= 0, bins)
     # min() keeps the first of several minima: the lowest temperature.
-    return min(grid, key=lambda t: float(level_ece(calibrated(t).exp(), target, bins)))
+    return min(zip(grid, sums, strict=True), key=lambda pair: float(ece_of(pair[1])))[0]
 
 
 def sample_rejection(
@@ -148,8 +179,11 @@ def _check_choice(kind: str, value: str, known: tuple[str, ...]) -> None:
         raise ConfigurationError(f"unknown {kind} {value!r}. Choose from {', '.join(known)}.{suggestion(value, known)}")
 
 
-def _known_samples(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logits and targets of the samples with a known label, checked, in float64 on the CPU."""
+def known_samples(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the logits and targets of the samples with a known label, in float64 on the CPU.
+
+    Arguments and errors as in :func:`fit_temperature`.
+    """
     if logits.ndim != 2 or logits.shape[1] < 2 or target.shape != logits.shape[:1]:
         raise CalibrationError(
             "a temperature needs logits [N, K + 1] and a target [N] of one level; "

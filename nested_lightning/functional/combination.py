@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from nested_lightning.errors import ConfigurationError, suggestion
+from nested_lightning.functional.calibration import log_probabilities
 from nested_lightning.taxonomy import Taxonomy
 
 CombinationRule = Callable[[Sequence[Tensor], Taxonomy], list[Tensor]]
@@ -158,12 +159,43 @@ def get_combination(rule: str | CombinationRule) -> CombinationRule:
     return COMBINATIONS[rule]
 
 
+def finest_by_temperature(
+    rule: CombinationRule, coarser: Sequence[Tensor], logits: Tensor, taxonomy: Taxonomy
+) -> Callable[[float], Tensor]:
+    """Return a function from a level's temperature to its combined log-probabilities ``[B, K]``.
+
+    For the rule ``nested``, all that does not depend on the temperature is computed once.
+
+    Args:
+        rule: combines the levels.
+        coarser: calibrated log-probabilities ``[B, K_i]`` of all coarser levels, before combination.
+        logits: ``[B, K + 1]`` of the level, the rejection logit last; the others are finite.
+        taxonomy: the tree.
+    """
+    if rule is not nested or not coarser:
+        return lambda temperature: rule([*coarser, log_probabilities(logits, temperature)], taxonomy)[-1]
+    parent, own = nested(coarser, taxonomy)[-1], logits[:, :-1]
+    groups = taxonomy.parents(len(coarser), own.device)
+    columns = groups.expand_as(own)
+    # Eq. 2 divides by the sum over siblings, so their logits may be shifted: no softmax over the level is needed, and
+    # with the largest at 0 no exponential overflows.
+    largest = torch.full_like(parent, -torch.inf).scatter_reduce(1, columns, own, "amax")
+    shifted = own - largest.gather(1, columns)
+
+    def combined(temperature: float) -> Tensor:
+        scaled = shifted / temperature
+        total = torch.zeros_like(parent).index_add(1, groups, scaled.exp())
+        return scaled + (parent - total.log()).gather(1, columns)
+
+    return combined
+
+
 def check_levels(levels: Sequence[Tensor], taxonomy: Taxonomy) -> None:
     """Raise ConfigurationError unless every given level has one column per class of the taxonomy."""
     if not 1 <= len(levels) <= taxonomy.n_levels:
         raise ConfigurationError(
-            f"combining needs log-probabilities of 1 to {taxonomy.n_levels} levels "
-            f"({', '.join(taxonomy.levels)}); got {len(levels)}"
+            f"expected log-probabilities for 1 to {taxonomy.n_levels} levels ({', '.join(taxonomy.levels)}), got "
+            f"{len(levels)} tensors: pass one tensor [B, classes] per level, coarse to fine"
         )
     for name, size, log_p in zip(taxonomy.levels, taxonomy.sizes, levels, strict=False):
         if log_p.ndim != 2 or log_p.shape[1] != size:

@@ -70,7 +70,7 @@ def level_losses(logits: Sequence[Tensor], target: Tensor, label_smoothing: floa
 
 
 def marginal_loss(logits: Sequence[Tensor], target: Tensor, taxonomy: Taxonomy) -> Tensor:
-    """Return the marginal negative log-likelihood of a classifier of the finest level, which learns from coarse labels.
+    """Return the marginal negative log-likelihood, which trains a finest-level classifier on coarse labels too.
 
     A sample labelled to some node belongs to one of the finest classes below it: its loss is minus the log of their
     summed probability, which for a label of the finest level is the cross-entropy. No heads for coarser levels are

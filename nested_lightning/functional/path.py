@@ -1,6 +1,7 @@
 """The consistent path of a sample, and the confidence down to each of its nodes."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ def consistent_path(
         ConfigurationError: a threshold outside [0, 1], or levels that do not fit the taxonomy.
     """
     if not 0 <= threshold <= 1:
-        raise ConfigurationError(f"the threshold of a path is a probability between 0 and 1; got {threshold}")
+        raise ConfigurationError(f"the path threshold must be between 0 and 1, got {threshold}")
     nodes, log_confidences = _uncut_path(log_probabilities, taxonomy)
     confidence = log_confidences.exp()
     kept = (confidence >= threshold).cumprod(dim=1).bool()
@@ -67,6 +68,29 @@ def node_confidences(log_probabilities: Sequence[Tensor], taxonomy: Taxonomy) ->
     """
     path, own = _uncut_path([level.detach() for level in log_probabilities], taxonomy)
     return path, own.cummin(dim=1).values
+
+
+def levels_of(log_probabilities: Tensor | Sequence[Tensor], taxonomy: Taxonomy) -> list[Tensor]:
+    """Return one tensor ``[B, K_i]`` per level from those of the first levels, in a list or side by side in one tensor.
+
+    Raises:
+        ConfigurationError: the columns of the one tensor are not those of the first levels.
+
+    Example:
+        >>> taxonomy = Taxonomy(["kind", "species"], [("bird", "owl"), ("bird", "jay"), ("fish", "cod")])
+        >>> [tuple(level.shape) for level in levels_of(torch.zeros(4, 5), taxonomy)]
+        [(4, 2), (4, 3)]
+    """
+    if not isinstance(log_probabilities, Tensor):
+        return list(log_probabilities)
+    ends = [0, *accumulate(taxonomy.sizes)]
+    width = log_probabilities.shape[-1]
+    if log_probabilities.ndim != 2 or width not in ends[1:]:
+        raise ConfigurationError(
+            f"log-probabilities of several levels in one tensor need {' or '.join(map(str, ends[1:]))} columns, the "
+            f"classes of the levels {', '.join(taxonomy.levels)} side by side; got {tuple(log_probabilities.shape)}"
+        )
+    return list(log_probabilities.split(taxonomy.sizes[: ends.index(width)], dim=1))
 
 
 def _uncut_path(levels: Sequence[Tensor], taxonomy: Taxonomy) -> tuple[Tensor, Tensor]:

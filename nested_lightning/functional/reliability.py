@@ -76,13 +76,17 @@ def reliability_bins(probabilities: Tensor, target: Tensor, bins: int) -> Tensor
     """
     check_level(probabilities, target)
     confidence, predicted = probabilities.detach().max(dim=1)
+    return confidence_bins(confidence, predicted == target, target >= 0, bins)
+
+
+def confidence_bins(confidence: Tensor, correct: Tensor, known: Tensor, bins: int) -> Tensor:
+    """Return :func:`reliability_bins` of the confidences of predictions; all arguments ``[B]``, two of them bool."""
     confidence = confidence.to(ACCUMULATOR)
     inner_edges = torch.linspace(0, 1, bins + 1, dtype=ACCUMULATOR, device=confidence.device)[1:-1]
     place = torch.bucketize(confidence, inner_edges, right=True)
     # A product with the membership matrix, not a scatter: deterministic, on a GPU too.
     member = place == torch.arange(bins, device=place.device).unsqueeze(1)
-    known = target >= 0
-    sums = torch.stack([torch.ones_like(confidence), confidence, (predicted == target).to(ACCUMULATOR)], dim=1)
+    sums = torch.stack([torch.ones_like(confidence), confidence, correct.to(ACCUMULATOR)], dim=1)
     return (member & known).to(ACCUMULATOR) @ sums.where(known.unsqueeze(1), 0)
 
 
@@ -127,13 +131,18 @@ def check_level(probabilities: Tensor, target: Tensor) -> None:
         )
 
 
-def _checked_bins(probabilities: Tensor, target: Tensor, bins: int = 1) -> Tensor:
-    """Return :func:`reliability_bins` of probabilities that lie in [0, 1], up to rounding."""
-    if probabilities.numel():
-        low, high = (float(bound) for bound in probabilities.aminmax())
+def check_probabilities(values: Tensor) -> None:
+    """Raise DataError unless all values lie in [0, 1], up to rounding."""
+    if values.numel():
+        low, high = (float(bound) for bound in values.aminmax())
         if not (low >= 0 and high <= 1 + 1e-5):
             raise DataError(
                 f"metrics of a level need probabilities between 0 and 1, but got values from {low:.4g} to {high:.4g}: "
                 "apply softmax to logits, exp to log-probabilities"
             )
+
+
+def _checked_bins(probabilities: Tensor, target: Tensor, bins: int = 1) -> Tensor:
+    """Return :func:`reliability_bins` of probabilities that lie in [0, 1], up to rounding."""
+    check_probabilities(probabilities)
     return reliability_bins(probabilities, target, bins)

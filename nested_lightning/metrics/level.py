@@ -11,7 +11,20 @@ from nested_lightning.errors import ConfigurationError
 from nested_lightning.functional.reliability import ACCUMULATOR, accuracy_of, confidence_of, ece_of, reliability_bins
 
 
-class SumMetric(Metric):
+class UngroupedMetric(Metric):
+    """Base of all metrics: each has a state of its own in a ``torchmetrics.MetricCollection``.
+
+    A collection lets metrics share one state for good if their states are equal after the first batch, as those of
+    precision and recall are while no path is cut, or those of two thresholds. NaN is equal to nothing. Groups given as
+    ``compute_groups`` are kept.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("ungrouped", torch.tensor(torch.nan), dist_reduce_fx="max")
+
+
+class SumMetric(UngroupedMetric):
     """Base of the metrics whose state is one tensor of sums, the same size for any number of samples.
 
     It adds up over batches and processes and is not part of checkpoints. ``update`` does not synchronise.
@@ -44,29 +57,29 @@ class LevelMetric(SumMetric):
     """Base of the metrics of one level.
 
     Args:
-        bins: number of bins of equal width over the confidences.
+        n_bins: number of bins of equal width over the confidences.
         **kwargs: passed to ``torchmetrics.Metric``.
 
     Raises:
         ConfigurationError: fewer than one bin.
     """
 
-    def __init__(self, bins: int = 1, **kwargs: Any) -> None:
-        if bins < 1:
-            raise ConfigurationError(f"a metric of confidences needs at least 1 bin; got bins={bins}")
-        super().__init__(torch.zeros(bins, 3, dtype=ACCUMULATOR), **kwargs)
+    def __init__(self, n_bins: int = 1, **kwargs: Any) -> None:
+        if n_bins < 1:
+            raise ConfigurationError(f"a metric of confidences needs at least 1 bin; got n_bins={n_bins}")
+        super().__init__(torch.zeros(n_bins, 3, dtype=ACCUMULATOR), **kwargs)
 
-    def update(self, probabilities: Tensor, target: Tensor) -> None:
+    def update(self, preds: Tensor, target: Tensor) -> None:
         """Add a batch.
 
         Args:
-            probabilities: ``[B, K]`` in [0, 1] (not checked), over the real classes.
+            preds: probabilities ``[B, K]`` in [0, 1] (not checked), over the real classes.
             target: ``LongTensor[B]``, -1 = not known, ignored.
 
         Raises:
             DataError: shapes that do not fit.
         """
-        self._add(reliability_bins(probabilities, target, len(self.sums)))
+        self._add(reliability_bins(preds, target, len(self.sums)))
 
 
 class LevelAccuracy(LevelMetric):
@@ -114,7 +127,7 @@ class LevelECE(LevelMetric):
     :func:`nested_lightning.functional.reliability.level_ece`.
 
     Args:
-        bins: number of bins of equal width.
+        n_bins: number of bins of equal width.
         **kwargs: passed to ``torchmetrics.Metric``.
 
     Raises:
@@ -129,8 +142,8 @@ class LevelECE(LevelMetric):
 
     higher_is_better = False
 
-    def __init__(self, bins: int = 15, **kwargs: Any) -> None:
-        super().__init__(bins, **kwargs)
+    def __init__(self, n_bins: int = 15, **kwargs: Any) -> None:
+        super().__init__(n_bins, **kwargs)
 
     def compute(self) -> Tensor:
         """Return a scalar in [0, 1], or nan."""

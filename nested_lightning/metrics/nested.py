@@ -5,17 +5,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from nested_lightning.errors import ConfigurationError, DataError
-from nested_lightning.functional.path import node_confidences
+from nested_lightning.functional.path import levels_of, node_confidences
 from nested_lightning.functional.reliability import ACCUMULATOR, accuracy_of, confidence_of, ece_of, reliability_bins
 from nested_lightning.functional.selective import BINS, area_of, risk_histogram
-from nested_lightning.metrics.path import correct_paths, inconsistent_paths, shared_nodes, tree_distances
+from nested_lightning.metrics.hierarchical import shared_nodes
+from nested_lightning.metrics.level import UngroupedMetric
+from nested_lightning.metrics.path import correct_paths, inconsistent_paths, tree_distances
 from nested_lightning.taxonomy import Taxonomy
 
 
-class NestedMetrics(Metric):
+class NestedMetrics(UngroupedMetric):
     """Accuracy, confidence, calibration error and AURC of every level, and the metrics of paths.
 
     One metric with one small state: a batch costs one pass over the probabilities, an epoch one reduction across
@@ -26,7 +27,7 @@ class NestedMetrics(Metric):
 
     Args:
         taxonomy: the tree.
-        bins: number of bins of the calibration error.
+        n_bins: number of bins of the calibration error.
         threshold: where the consistent path is cut for precision, recall and F1.
         **kwargs: passed to ``torchmetrics.Metric``.
 
@@ -55,31 +56,33 @@ class NestedMetrics(Metric):
     distances: Tensor
     risks: Tensor
 
-    def __init__(self, taxonomy: Taxonomy, bins: int = 15, threshold: float = 0.5, **kwargs: Any) -> None:
+    def __init__(self, taxonomy: Taxonomy, n_bins: int = 15, threshold: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if bins < 1:
-            raise ConfigurationError(f"a calibration error needs at least 1 bin; got bins={bins}")
+        if n_bins < 1:
+            raise ConfigurationError(f"a calibration error needs at least 1 bin; got n_bins={n_bins}")
         if not 0 <= threshold <= 1:
             raise ConfigurationError(f"the threshold of a path is a probability between 0 and 1; got {threshold}")
         self.taxonomy = taxonomy
         self.threshold = threshold
         n_levels = taxonomy.n_levels
-        shapes = {"bins": (n_levels, bins, 3), "seen": (n_levels,), "nodes": (3,)}
+        shapes = {"bins": (n_levels, n_bins, 3), "seen": (n_levels,), "nodes": (3,)}
         for name in ("bins", "seen", "correct", "inconsistent", "nodes", "distances"):
             self.add_state(name, torch.zeros(shapes.get(name, (2,)), dtype=ACCUMULATOR), dist_reduce_fx="sum")
         # Of every level, and last of the paths.
         self.add_state("risks", torch.zeros(n_levels + 1, BINS, 2, dtype=torch.long), dist_reduce_fx="sum")
 
-    def update(self, log_probabilities: Sequence[Tensor], target: Tensor) -> None:
+    def update(self, preds: Tensor | Sequence[Tensor], target: Tensor) -> None:
         """Add a batch.
 
         Args:
-            log_probabilities: ``[B, K_i]`` for the first levels, coarse to fine: all, or those up to a stage.
+            preds: log-probabilities ``[B, K_i]`` for the first levels, coarse to fine: all, or those up to a stage. In
+                a list, or side by side in one tensor.
             target: ``LongTensor[B, n_levels]``, -1 = not known, ignored.
 
         Raises:
             DataError: shapes that do not fit.
         """
+        log_probabilities = levels_of(preds, self.taxonomy)
         n, n_levels = len(log_probabilities), self.taxonomy.n_levels
         if not 1 <= n <= n_levels or target.ndim != 2 or target.shape[1] != n_levels:
             raise DataError(
@@ -101,7 +104,8 @@ class NestedMetrics(Metric):
         self.correct = self.correct + correct_paths(best, target)
         self.inconsistent = self.inconsistent + inconsistent_paths(best, self.taxonomy)
         self.distances = self.distances + tree_distances(best, target, self.taxonomy)
-        self.nodes = self.nodes + shared_nodes(path.masked_fill(log_path.exp() < self.threshold, -1), target)
+        cut = path.masked_fill(log_path.exp() < self.threshold, -1)
+        self.nodes = self.nodes + shared_nodes(cut, target, self.taxonomy).sum(dim=0)
 
     def compute(self) -> dict[str, Tensor]:
         """Return the metrics of the samples since the last reset, as scalars.
@@ -112,7 +116,7 @@ class NestedMetrics(Metric):
             samples with every level correct, of those with all of them known; ``path/inconsistency``, the share of
             samples where they do not form a path of the taxonomy; ``path/tree_distance``, the mean number of edges
             from an incorrect finest class to the correct one. For the consistent path, at known levels:
-            ``path/precision``, ``path/recall`` and ``path/f1`` of its nodes when cut at the threshold, and
+            ``path/precision``, ``path/recall`` and ``path/f1`` of its nodes when cut at the threshold (micro), and
             ``path/aurc`` over all thresholds. nan where there is nothing to average.
         """
         values = {}

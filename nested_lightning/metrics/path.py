@@ -1,4 +1,4 @@
-"""The metrics of whole paths: accuracy, consistency, hierarchical precision and recall, and distance in the tree.
+"""The metrics of whole paths: accuracy, consistency, and distance in the tree.
 
 Predictions and targets are ``LongTensor[B, n]``, a class index for each of the first ``n`` levels: -1 is no prediction,
 as below the depth of a cut path, or a label that is not known. Shapes that do not fit are a DataError.
@@ -16,59 +16,39 @@ from nested_lightning.metrics.level import SumMetric
 from nested_lightning.taxonomy import Taxonomy
 
 
-def correct_paths(predictions: Tensor, target: Tensor) -> Tensor:
+def correct_paths(preds: Tensor, target: Tensor) -> Tensor:
     """Count the samples with every level correct, and the samples with every level known: ``[2]``."""
-    _check_paths(predictions, target)
+    check_paths(preds, target)
     known = (target >= 0).all(dim=1)
-    return _counts(known & (predictions == target).all(dim=1), known)
+    return _counts(known & (preds == target).all(dim=1), known)
 
 
-def inconsistent_paths(predictions: Tensor, taxonomy: Taxonomy) -> Tensor:
+def inconsistent_paths(preds: Tensor, taxonomy: Taxonomy) -> Tensor:
     """Count the samples whose predictions do not form one path of the tree, and all samples: ``[2]``.
 
     No prediction (-1) contradicts nothing above it.
     """
-    if predictions.ndim != 2 or predictions.shape[1] > taxonomy.n_levels:
-        raise DataError(
-            f"the inconsistency of paths needs predictions [B, levels] of at most {taxonomy.n_levels} levels; "
-            f"got {tuple(predictions.shape)}"
-        )
-    inconsistent = torch.zeros(len(predictions), dtype=torch.bool, device=predictions.device)
-    for level in range(1, predictions.shape[1]):
-        above, child = predictions[:, level - 1], predictions[:, level]
+    check_levels("inconsistencies of paths", preds, taxonomy)
+    inconsistent = torch.zeros(len(preds), dtype=torch.bool, device=preds.device)
+    for level in range(1, preds.shape[1]):
+        above, child = preds[:, level - 1], preds[:, level]
         inconsistent |= (child >= 0) & (taxonomy.parents(level, child.device)[child.clamp(min=0)] != above)
     return _counts(inconsistent, torch.ones_like(inconsistent))
 
 
-def shared_nodes(predictions: Tensor, target: Tensor) -> Tensor:
-    """Count the nodes of paths at the known levels: nodes in both, nodes predicted, nodes of the truth, ``[3]``.
-
-    Example:
-        >>> shared_nodes(torch.tensor([[0, 1, -1], [1, 2, 3]]), torch.tensor([[0, 1, 2], [1, 0, -1]])).tolist()
-        [3.0, 4.0, 5.0]
-    """
-    _check_paths(predictions, target)
-    known = target >= 0
-    return _counts(known & (predictions == target), known & (predictions >= 0), known)
-
-
-def tree_distances(predictions: Tensor, target: Tensor, taxonomy: Taxonomy) -> Tensor:
+def tree_distances(preds: Tensor, target: Tensor, taxonomy: Taxonomy) -> Tensor:
     """Sum the edges from prediction to truth over the mistakes at the finest given level: ``[2]``, edges and mistakes.
 
     The shortest way leads from the prediction up to the nearest common ancestor (the root above the coarsest level at
     the latest) and down to the truth. A leaf above the finest level counts at its real depth. Only the last column
     counts; its predictions have no -1.
     """
-    _check_paths(predictions, target)
-    finest = predictions.shape[1] - 1
-    if not 0 <= finest < taxonomy.n_levels:
-        raise DataError(
-            f"distances in the tree need predictions [B, levels] of 1 to {taxonomy.n_levels} levels; "
-            f"got {tuple(predictions.shape)}"
-        )
-    mistake = (target[:, -1] >= 0) & (predictions[:, -1] != target[:, -1])
-    pair = torch.stack([predictions[:, -1], target[:, -1]]).clamp(min=0)
-    edges = _depths(taxonomy, finest, pair.device)[pair].sum(dim=0)
+    check_paths(preds, target)
+    finest = preds.shape[1] - 1
+    check_levels("distances in the tree", preds, taxonomy)
+    mistake = (target[:, -1] >= 0) & (preds[:, -1] != target[:, -1])
+    pair = torch.stack([preds[:, -1], target[:, -1]]).clamp(min=0)
+    edges = depths_of(taxonomy, finest, pair.device)[pair].sum(dim=0)
     for level in range(finest):
         predicted, true = taxonomy.ancestors(finest, level, pair.device)[pair]
         edges = edges - 2 * (predicted == true)
@@ -98,9 +78,9 @@ class PathAccuracy(PathMetric):
 
     higher_is_better = True
 
-    def update(self, predictions: Tensor, target: Tensor) -> None:
+    def update(self, preds: Tensor, target: Tensor) -> None:
         """Add a batch of ``[B, n]``; see :func:`correct_paths`."""
-        self._add(correct_paths(predictions, target))
+        self._add(correct_paths(preds, target))
 
 
 class InconsistencyRate(PathMetric):
@@ -126,63 +106,9 @@ class InconsistencyRate(PathMetric):
         super().__init__(**kwargs)
         self.taxonomy = taxonomy
 
-    def update(self, predictions: Tensor) -> None:
-        """Add a batch of ``[B, n]``; see :func:`inconsistent_paths`."""
-        self._add(inconsistent_paths(predictions, self.taxonomy))
-
-
-class HierarchicalPrecision(PathMetric):
-    """Share of the predicted nodes that are correct, over all samples (micro); nan when none was predicted.
-
-    A path that is cut early predicts fewer nodes. Levels whose target is not known are left out.
-
-    Example:
-        >>> metric = HierarchicalPrecision()
-        >>> metric.update(torch.tensor([[0, -1], [1, 3]]), torch.tensor([[0, 1], [1, 2]]))
-        >>> metric.compute()
-        tensor(0.6667, dtype=torch.float64)
-    """
-
-    higher_is_better = True
-
-    def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Add a batch of ``[B, n]``; see :func:`shared_nodes`."""
-        self._add(shared_nodes(predictions, target)[[0, 1]])
-
-
-class HierarchicalRecall(PathMetric):
-    """Share of the true nodes that are predicted, over all samples (micro); nan when none was known.
-
-    Example:
-        >>> metric = HierarchicalRecall()
-        >>> metric.update(torch.tensor([[0, -1], [1, 3]]), torch.tensor([[0, 1], [1, 2]]))
-        >>> metric.compute()
-        tensor(0.5000, dtype=torch.float64)
-    """
-
-    higher_is_better = True
-
-    def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Add a batch of ``[B, n]``; see :func:`shared_nodes`."""
-        self._add(shared_nodes(predictions, target)[[0, 2]])
-
-
-class HierarchicalF1(PathMetric):
-    """Harmonic mean of hierarchical precision and recall; 0 when nothing was predicted, nan when nothing was known.
-
-    Example:
-        >>> metric = HierarchicalF1()
-        >>> metric.update(torch.tensor([[0, -1], [1, 3]]), torch.tensor([[0, 1], [1, 2]]))
-        >>> metric.compute()
-        tensor(0.5714, dtype=torch.float64)
-    """
-
-    higher_is_better = True
-
-    def update(self, predictions: Tensor, target: Tensor) -> None:
-        """Add a batch of ``[B, n]``; see :func:`shared_nodes`."""
-        correct, predicted, true = shared_nodes(predictions, target)
-        self._add(torch.stack([2 * correct, predicted + true]))
+    def update(self, preds: Tensor, target: Tensor | None = None) -> None:
+        """Add a batch of ``[B, n]``; see :func:`inconsistent_paths`. ``target`` is not used: collections pass it."""
+        self._add(inconsistent_paths(preds, self.taxonomy))
 
 
 class TreeDistance(PathMetric):
@@ -208,17 +134,24 @@ class TreeDistance(PathMetric):
         super().__init__(**kwargs)
         self.taxonomy = taxonomy
 
-    def update(self, predictions: Tensor, target: Tensor) -> None:
+    def update(self, preds: Tensor, target: Tensor) -> None:
         """Add a batch of ``[B, n]``; see :func:`tree_distances`."""
-        self._add(tree_distances(predictions, target, self.taxonomy))
+        self._add(tree_distances(preds, target, self.taxonomy))
 
 
-def _check_paths(predictions: Tensor, target: Tensor) -> None:
-    if predictions.ndim != 2 or predictions.shape != target.shape:
+def check_paths(preds: Tensor, target: Tensor) -> None:
+    """Raise DataError unless both are ``[B, n]``."""
+    if preds.ndim != 2 or preds.shape != target.shape:
         raise DataError(
-            "metrics of paths need predictions and target of the same shape [B, levels]; "
-            f"got {tuple(predictions.shape)} and {tuple(target.shape)}"
+            "metrics of paths need preds and target of the same shape [B, levels]; "
+            f"got {tuple(preds.shape)} and {tuple(target.shape)}"
         )
+
+
+def check_levels(what: str, preds: Tensor, taxonomy: Taxonomy) -> None:
+    """Raise DataError unless these are ``[B, n]`` for the first levels of the taxonomy."""
+    if preds.ndim != 2 or not 1 <= preds.shape[1] <= taxonomy.n_levels:
+        raise DataError(f"{what} need preds [B, levels] of 1 to {taxonomy.n_levels} levels; got {tuple(preds.shape)}")
 
 
 def _counts(*counted: Tensor) -> Tensor:
@@ -226,7 +159,7 @@ def _counts(*counted: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _depths(taxonomy: Taxonomy, level: int, device: torch.device) -> Tensor:
+def depths_of(taxonomy: Taxonomy, level: int, device: torch.device) -> Tensor:
     """Return the number of edges from the root to each class of ``level``, ``LongTensor[sizes[level]]``."""
     depths = [0] * taxonomy.sizes[level]
     for of_class, leaf in zip(taxonomy.ancestors(-1, level).tolist(), taxonomy.short_leaves, strict=True):

@@ -70,6 +70,11 @@ class EvaluatedPredictions:
         confidence = log_confidence.exp().clamp(max=1).float().cpu()
         return cls(target[:, : best.shape[1]].cpu(), best.cpu(), path.cpu(), confidence)
 
+    @classmethod
+    def cat(cls, parts: Sequence["EvaluatedPredictions"]) -> "EvaluatedPredictions":
+        """Return the predictions for all samples of ``parts``, at least one, in their order."""
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in cls.__annotations__})
+
     def confusion(self, level: int, size: int) -> Tensor:
         """Return how often each class of a level was predicted for each label: ``LongTensor[size, size]``, row = label.
 

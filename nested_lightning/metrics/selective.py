@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nested_lightning.functional.path import node_confidences
+from nested_lightning.functional.path import levels_of, node_confidences
 from nested_lightning.functional.reliability import check_level
 from nested_lightning.functional.selective import BINS, area_of, risk_histogram
 from nested_lightning.metrics.level import SumMetric
@@ -48,10 +48,10 @@ class LevelAURC(CoverageMetric):
         tensor(0.2500, dtype=torch.float64)
     """
 
-    def update(self, probabilities: Tensor, target: Tensor) -> None:
+    def update(self, preds: Tensor, target: Tensor) -> None:
         """Add a batch; arguments and errors as in :meth:`LevelMetric.update`."""
-        check_level(probabilities, target)
-        confidence, predicted = probabilities.max(dim=1)
+        check_level(preds, target)
+        confidence, predicted = preds.max(dim=1)
         self._add(risk_histogram(confidence.log(), predicted == target, target >= 0))
 
 
@@ -77,16 +77,17 @@ class PathAURC(CoverageMetric):
         super().__init__(**kwargs)
         self.taxonomy = taxonomy
 
-    def update(self, log_probabilities: Sequence[Tensor], target: Tensor) -> None:
+    def update(self, preds: Tensor | Sequence[Tensor], target: Tensor) -> None:
         """Add a batch.
 
         Args:
-            log_probabilities: ``[B, K_i]`` for the first levels, coarse to fine.
+            preds: log-probabilities ``[B, K_i]`` for the first levels, coarse to fine, or the same side by side in one
+                tensor, as ``torchmetrics.wrappers.BootStrapper`` needs them.
             target: ``LongTensor[B, n_levels]``, -1 = not known, ignored.
 
         Raises:
             ConfigurationError: levels that do not fit the taxonomy.
         """
-        path, log_confidence = node_confidences(log_probabilities, self.taxonomy)
+        path, log_confidence = node_confidences(levels_of(preds, self.taxonomy), self.taxonomy)
         target = target[:, : path.shape[1]]
         self._add(risk_histogram(log_confidence, path == target, target >= 0))

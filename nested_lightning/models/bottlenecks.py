@@ -58,7 +58,7 @@ class DenseBottleneck(nn.Module):
         )
 
     def forward(self, previous: Tensor | None, skip: Tensor) -> Tensor:
-        """Return the level's embedding before normalisation, ``[B, channels]``."""
+        """Return the level's embedding ``[B, channels]`` before L2 normalisation."""
         inputs = [global_average(features) for features in (previous, skip) if features is not None]
         result: Tensor = self.block(torch.cat(inputs, dim=1))
         return result

@@ -159,7 +159,7 @@ def announced_channels(backbone: nn.Module) -> int | Sequence[int]:
 
 
 def checked_features(backbone: nn.Module, output: object, channels: tuple[int, ...]) -> list[Tensor]:
-    """Return the output of ``backbone`` as a list of features ``[B, C, ...]``.
+    """Check the channels of a backbone's output and return it as a list of features ``[B, C, ...]``.
 
     Raises ConfigurationError unless it is a tensor or a list or tuple of them, with these ``channels``.
     """

@@ -125,7 +125,7 @@ class LSTMBottleneck(nn.Module):
         self.lstm = BiLSTM(width, hidden if previous_channels else 2 * hidden, channels)
 
     def forward(self, previous: Tensor | None, skip: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the map for the next level and the level's embedding before normalisation."""
+        """Return the map for the next level, and the level's embedding before L2 normalisation."""
         if skip.ndim != 3:
             raise ConfigurationError(
                 f"LSTMBottleneck needs sequences [batch, channels, length], but the backbone gave a feature of shape "
@@ -185,7 +185,7 @@ class BiLSTM(nn.Module):
 
 
 def presence_of(tokens: Tensor, unit: int) -> Tensor:
-    """Return which positions are inside a text, its length rounded up to whole units: ``bool[B, 1, L']``.
+    """Return a mask of the positions inside each text, rounded up to a multiple of ``unit``: ``bool[B, 1, L']``.
 
     So a text keeps its exact share of the positions when poolings reduce ``unit`` positions to one, and back.
     ``tokens`` are ``int64[B, L]``, -1 after the end of a text; L' is L rounded up to a multiple of ``unit``.

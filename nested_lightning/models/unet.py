@@ -130,5 +130,5 @@ class ParallelBottleneck(DenseBottleneck):
         super().__init__(0, skip_channels, channels, dropout)
 
     def forward(self, previous: Tensor | None, skip: Tensor) -> Tensor:
-        """Return the level's embedding before normalisation, ``[B, channels]``."""
+        """Return the level's embedding ``[B, channels]`` before L2 normalisation; ``previous`` is ignored."""
         return super().forward(None, skip)

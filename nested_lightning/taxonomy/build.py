@@ -6,13 +6,18 @@ import torch
 from torch import Tensor
 
 from nested_lightning.errors import NestedLightningError, TaxonomyError, suggestion
+from nested_lightning.taxonomy.names import clean
 from nested_lightning.taxonomy.tree import MOST_LEVELS, Path, Tree, is_name, unknown_label
 
 Row = tuple[str | None, ...]
 Columns = dict[str, list[str | None]]
 Where = Callable[[Iterable[int]], str]
 """Names the place of some rows in a message."""
+Target = Callable[[Row, bool], list[int]]
+"""Returns the target of the labels of a row; the error for an unknown one suggests others if the flag is set."""
 _MOST_RANGES = 12
+_MOST_SUGGESTIONS = 3
+"""Each takes a look at all names of the taxonomy."""
 
 
 def rows_in_words(rows: Iterable[int]) -> str:
@@ -100,7 +105,7 @@ def checked_columns(columns: Mapping[str, Iterable[str | None]]) -> Columns:
 
 def _label(cell: object, column: str, row: int) -> str | None:
     if isinstance(cell, str):
-        return cell if cell.strip() else None
+        return clean(cell) or None
     if cell is None or str(cell) in ("nan", "<NA>"):
         return None
     raise TaxonomyError(
@@ -149,7 +154,9 @@ def leaves_from_columns(
         if found:
             return leaves, found
         raise
-    return leaves, found + _match(rows, lambda cells: _target(tree, dict(enumerate(cells)), levels), where)[1]
+    return leaves, found + _match(
+        rows, lambda cells, suggest: _target(tree, dict(enumerate(cells)), levels, suggest), where
+    )[1]
 
 
 def _repeated_names(levels: Sequence[str], paths: Mapping[Path, list[int]], where: Where) -> list[str]:
@@ -183,17 +190,31 @@ def targets_from_columns(
             )
     at = [tree.levels.index(name) for name in names] if levels is None else levels
     by_level = [names[at.index(level)] if level in at else name for level, name in enumerate(tree.levels)]
-    return _table(tree, columns, lambda cells: _target(tree, dict(zip(at, cells, strict=True)), by_level), where)
+
+    def target(cells: Row, suggest: bool) -> list[int]:
+        return _target(tree, dict(zip(at, cells, strict=True)), by_level, suggest)
+
+    return _table(tree, columns, target, where)
 
 
 def targets_from_labels(
-    tree: Tree, column: str, labels: Sequence[str | None], where: Where = rows_in_words
+    tree: Tree,
+    column: str,
+    labels: Sequence[str | None],
+    where: Where = rows_in_words,
+    find: Callable[[str, bool], Path] | None = None,
 ) -> tuple[Tensor, list[str]]:
-    """Return the targets of one column of names or paths of any level; see :func:`targets_from_columns`."""
+    """Return the targets of one column of names or paths of any level; see :func:`targets_from_columns`.
 
-    def target(cells: Row) -> list[int]:
+    ``find`` returns the path of the class that a label refers to, None: that of the tree; its error suggests others if
+    the second argument is set.
+    """
+
+    def target(cells: Row, suggest: bool) -> list[int]:
         try:
-            return tree.target(tree.find(str(cells[0])))
+            if find is not None:
+                return tree.target(find(str(cells[0]), suggest))
+            return tree.target(tree.find(str(cells[0]), suggest=suggest))
         except TaxonomyError as error:
             raise TaxonomyError(f"column {column!r}: {error}") from None
 
@@ -207,51 +228,53 @@ def raise_first(contradictions: Sequence[str], error: type[NestedLightningError]
         raise error(contradictions[0] + (f" (the first of {n} contradictions)" if n > 1 else ""))
 
 
-def _table(tree: Tree, columns: Columns, target: Callable[[Row], list[int]], where: Where) -> tuple[Tensor, list[str]]:
+def _table(tree: Tree, columns: Columns, target: Target, where: Where) -> tuple[Tensor, list[str]]:
     unknown = [-1] * tree.n_levels
     found, contradictions = _match(_distinct(columns), target, where)
     rows = [found.get(cells, unknown) for cells in zip(*columns.values(), strict=True)]
     return torch.tensor(rows, dtype=torch.long).reshape(-1, tree.n_levels), contradictions
 
 
-def _match(
-    rows: Mapping[Row, list[int]], target: Callable[[Row], list[int]], where: Where
-) -> tuple[dict[Row, list[int]], list[str]]:
+def _match(rows: Mapping[Row, list[int]], target: Target, where: Where) -> tuple[dict[Row, list[int]], list[str]]:
     """Return the target of each distinct labelled row that fits the tree, and a message for each reason not to."""
     found: dict[Row, list[int]] = {}
     refused: dict[str, list[int]] = {}
     for cells, numbers in rows.items():
         if any(label is not None for label in cells):
             try:
-                found[cells] = target(cells)
+                found[cells] = target(cells, len(refused) < _MOST_SUGGESTIONS)
             except TaxonomyError as error:
                 refused.setdefault(str(error), []).extend(numbers)
     return found, [f"{where(numbers)}, {message}" for message, numbers in refused.items()]
 
 
-def _target(tree: Tree, cells: Mapping[int, str | None], names: Sequence[str]) -> list[int]:
+def _target(tree: Tree, cells: Mapping[int, str | None], names: Sequence[str], suggest: bool) -> list[int]:
     """Return the target of the one class that the cells of a row (level -> label) describe."""
     labels = {level: label for level, label in cells.items() if label is not None}
     level = max(labels)
     label = labels[level]
     found = tree.matches(label, level)
     if not found:
-        raise TaxonomyError(f"column '{names[level]}': {unknown_label(label, tree.levels[level], tree.names(level))}")
-    agreeing = [path for path in found if not _disagreeing(path, labels)]
+        unknown = unknown_label(label, tree.levels[level], tree.names(level), suggest)
+        raise TaxonomyError(f"column '{names[level]}': {unknown}")
+    agreeing = [path for path in found if not _disagreeing(tree, path, labels)]
     if len(agreeing) == 1:
         return tree.target(agreeing[0])
-    parents = " and under ".join(f"'{'/'.join(path[:-1])}'" for path in (agreeing or found)[:4])
-    remedy = f"Fill in the coarser labels, or write the whole path, such as '{'/'.join((agreeing or found)[0])}'"
+    nodes = [tree.short(path) for path in (agreeing or found)[:4]]
+    parents = " and under ".join(f"'{'/'.join(node[:-1])}'" if node[1:] else "the root" for node in nodes)
+    remedy = f"Fill in the coarser labels, or write the whole path, such as '{'/'.join(nodes[0])}'"
     if not agreeing:
-        at = _disagreeing(found[0], labels)[0]
+        at = _disagreeing(tree, found[0], labels)[0]
         parents += f", but column '{names[at]}' has '{labels[at]}'"
         remedy = "Correct one of the two labels"
     raise TaxonomyError(f"column '{names[level]}': '{label}' stands under {parents}. {remedy}")
 
 
-def _disagreeing(path: Path, labels: Mapping[int, str]) -> list[int]:
-    """Return the levels whose label is not the one of ``path``."""
-    return [at for at, label in labels.items() if label not in (path[at], "/".join(path[: at + 1]))]
+def _disagreeing(tree: Tree, path: Path, labels: Mapping[int, str]) -> list[int]:
+    """Return the levels whose label is neither the name nor the path, short or carried, of the class on ``path``."""
+    heads = {at: path[: at + 1] for at in labels}
+    texts = {at: (head[-1], "/".join(head), "/".join(tree.short(head))) for at, head in heads.items()}
+    return [at for at, label in labels.items() if label not in texts[at] and clean(label) not in map(clean, texts[at])]
 
 
 def _distinct(columns: Columns) -> dict[Row, list[int]]:

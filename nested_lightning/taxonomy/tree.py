@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nested_lightning.errors import TaxonomyError, suggestion
+from nested_lightning.taxonomy.names import clean, folded, means_missing
 
 Path = tuple[str, ...]
 MOST_LEVELS = 100
 """More are a mistake, such as a separator that is part of every name; each level becomes a part of the network."""
+_OF_THE_PATH = ("path", "path_confidence", "depth")
+"""Columns of predictions besides those of the levels; ``path`` is also a key of logs."""
 _SURROGATES = re.compile("[\ud800-\udfff]")
 """Halves of characters, which a Python str may contain but a file may not."""
 
@@ -66,6 +69,30 @@ class Tree:
         """Paths of the classes of ``level`` in index order."""
         return tuple(self._indices[self.level_index(level)])
 
+    def short_nodes(self, level: int) -> tuple[Path, ...]:
+        """Paths of the classes of ``level`` in index order, that of a carried leaf down to where it really sits."""
+        return tuple(map(self.short, self.nodes(level)))
+
+    def short(self, path: Path) -> Path:
+        """Path of the node that a class stands for: that of a carried leaf ends where the leaf really sits."""
+        while path in self._carried:
+            path = path[:-1]
+        return path
+
+    def unambiguous_names(self, level: int) -> tuple[str, ...]:
+        """The shortest ends of the paths of the classes of ``level`` that no other class of the level shares.
+
+        Example:
+            >>> leaves = [["apple", "leaf", "healthy"], ["apple", "leaf", "scab"], ["grape", "healthy"]]
+            >>> Tree(["l1", "l2", "l3"], leaves).unambiguous_names(2)
+            ('leaf/healthy', 'scab', 'grape/healthy')
+        """
+        paths = self.short_nodes(level)
+        often = Counter(path[start:] for path in paths for start in range(len(path)))
+        # The whole path where it is the end of another one.
+        starts = (next((i for i in reversed(range(len(p))) if often[p[i:]] == 1), 0) for p in paths)
+        return tuple("/".join(path[start:]) for path, start in zip(paths, starts, strict=True))
+
     def names(self, level: int) -> tuple[str, ...]:
         """Names of the classes of ``level`` in index order; a name may occur under several parents."""
         return tuple(path[-1] for path in self._indices[self.level_index(level)])
@@ -83,12 +110,13 @@ class Tree:
             raise unknown_label("/".join(map(str, key)), self.levels[level], known)
         return self._indices[level][key]
 
-    def find(self, label: str, level: int | None = None) -> Path:
+    def find(self, label: str, level: int | None = None, suggest: bool = True) -> Path:
         """Path of the one class that a label written as text refers to.
 
         Args:
             label: a name (``"cat"``) or a whole path (``"animal/cat"``); a name wins over a path.
             level: where to look; by default at all levels, where a carried leaf counts at its own level only.
+            suggest: whether the error for an unknown label names the nearest ones, which takes time in a large tree.
 
         Raises:
             TaxonomyError: if no class matches (names the nearest ones) or several do (names their parents).
@@ -102,19 +130,22 @@ class Tree:
         if len(found) == 1:
             return found[0]
         if not found:
-            known = [text for text in self._texts if self.matches(text, level)]
-            raise unknown_label(label, None if level is None else self.levels[level], known)
-        shown = [f"'{'/'.join(path)}' (level '{self.levels[len(path) - 1]}')" for path in found[:4]]
+            known = (text for text in self._texts if self.matches(text, level))
+            raise unknown_label(label, None if level is None else self.levels[level], known, suggest)
+        shown = [f"'{'/'.join(self.short(path))}' (level '{self.levels[len(path) - 1]}')" for path in found[:4]]
         more = f" or {len(found) - 4} more" if len(found) > 4 else ""
         raise TaxonomyError(
             f"label '{label}' is ambiguous: it can be {' or '.join(shown)}{more}. Write the whole path, such "
-            f"as '{'/'.join(found[-1])}', or give the level"
+            f"as '{'/'.join(self.short(found[-1]))}', or give the level"
         )
 
     def matches(self, label: str, level: int | None = None) -> tuple[Path, ...]:
-        """Paths of all classes that a label may refer to (see :meth:`find`), possibly none."""
+        """Paths of all classes that a label may refer to (see :meth:`find`), possibly none.
+
+        Blanks around names and their Unicode form make no difference, unless a class has exactly this name.
+        """
         at = None if level is None else self.level_index(level)
-        for paths in self._texts.get(label, ()):
+        for paths in self._texts.get(label) or self._cleaned.get(clean(label), ([], [])):
             found = [p for p in paths if (p not in self._carried if at is None else len(p) == at + 1)]
             if found:
                 return tuple(found)
@@ -147,11 +178,22 @@ class Tree:
 
     @cached_property
     def _texts(self) -> dict[str, tuple[list[Path], list[Path]]]:
-        """Text -> the paths that have it as their name, and those that have it as their whole path."""
+        """Text -> the paths that have it as their name, and those that have it as their whole, or short, path."""
         texts: dict[str, tuple[list[Path], list[Path]]] = {}
         for path in (path for nodes in self._indices for path in nodes):
             texts.setdefault(path[-1], ([], []))[0].append(path)
-            texts.setdefault("/".join(path), ([], []))[1].append(path)
+            for whole in dict.fromkeys((path, self.short(path))):
+                texts.setdefault("/".join(whole), ([], []))[1].append(path)
+        return texts
+
+    @cached_property
+    def _cleaned(self) -> dict[str, tuple[list[Path], list[Path]]]:
+        """The same by cleaned text."""
+        texts: dict[str, tuple[list[Path], list[Path]]] = {}
+        for text, (names, paths) in self._texts.items():
+            known = texts.setdefault(clean(text), ([], []))
+            known[0].extend(names)
+            known[1].extend(paths)
         return texts
 
 
@@ -160,10 +202,19 @@ def is_name(value: object) -> bool:
     return isinstance(value, str) and value != "" and _SURROGATES.search(value) is None
 
 
-def unknown_label(label: object, level: str | None, known: Iterable[str]) -> TaxonomyError:
-    """Return the error for a label that is not in the taxonomy; it names the nearest labels that are."""
-    texts = list(known)
+def unknown_label(label: object, level: str | None, known: Iterable[str], suggest: bool = True) -> TaxonomyError:
+    """Return the error for a label that is not in the taxonomy; it names the nearest labels that are if asked to."""
     where = "" if level is None else f" at level '{level}'"
+    if not suggest:
+        return TaxonomyError(f"the taxonomy has no class {label!r}{where}")
+    texts = list(known)
+    if same := next((text for text in texts if folded(text) == folded(str(label))), None):
+        return TaxonomyError(
+            f"the taxonomy has no class {label!r}{where}. Did you mean {same!r}? They differ only in case, blanks or "
+            "invisible characters: correct the label, or set reading.normalize"
+        )
+    if means_missing(str(label)):
+        where += ". If it means that the label is unknown, add it to reading.missing"
     listed = f" It has {', '.join(map(repr, texts[:8]))}{', ...' if len(texts) > 8 else ''}"
     return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{suggestion(str(label), texts) or listed}")
 
@@ -184,6 +235,14 @@ def _checked_levels(levels: Sequence[str]) -> tuple[str, ...]:
             )
         if name in names[:position]:
             raise TaxonomyError(f"the level name '{name}' is given twice: {list(names)}. Rename one of them")
+    owners = dict.fromkeys(_OF_THE_PATH, "the predicted path")
+    for name in names:
+        for column in (name, f"{name}_confidence", f"{name}_own", f"{name}_own_confidence"):
+            if owners.setdefault(column, f"level '{name}'") != f"level '{name}'":
+                raise TaxonomyError(
+                    f"the level name '{name}' cannot be used: '{column}' is also a column of predictions or a key of "
+                    f"logs for {owners[column]}. Rename the level"
+                )
     return names
 
 

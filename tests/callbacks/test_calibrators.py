@@ -1,4 +1,6 @@
 import math
+import os
+import signal
 
 import lightning as L
 import pytest
@@ -7,8 +9,16 @@ from helpers.refusing import refusing
 from helpers.toy import TAXONOMY, loader, rows, toy_fit, toy_module, toy_trainer
 from helpers.witnesses import copy_of, same
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, Report, TemperatureScaling
+from nested_lightning.callbacks import (
+    CascadeTraining,
+    RejectionFineTuning,
+    Report,
+    RunCheckpoint,
+    TemperatureScaling,
+    evaluation,
+)
 from nested_lightning.callbacks.calibrator import Calibrator
 from nested_lightning.errors import CalibrationError
 from nested_lightning.functional.calibration import fit_temperature, log_probabilities, sample_rejection
@@ -135,6 +145,69 @@ def test_temperatures_are_those_of_the_validation_data(tmp_path, method):
         coarser.append(log_probabilities(z.double(), expected[-1]))
     torch.testing.assert_close(module.temperatures, torch.tensor(expected))
     assert changed == {"temperatures"}
+
+
+@pytest.mark.parametrize("method", ["ece_grid", "nll"])
+@pytest.mark.parametrize("combination", ["nested", "mean"])
+def test_batches_change_nothing(tmp_path, monkeypatch, method, combination):
+    def run(cells):
+        monkeypatch.setattr(evaluation, "CELLS", cells)
+        steps = RejectionFineTuning(steps=20), TemperatureScaling(method)
+        return toy_fit(tmp_path, *steps, module=toy_module(combination=combination), max_epochs=5)
+
+    whole, parts = run(2**18), run(7 * 5)
+    torch.testing.assert_close(parts.temperatures, whole.temperatures)
+    measured, expected = parts.evaluation.measured, whole.evaluation.measured
+    assert measured.values() == pytest.approx(expected.values(), nan_ok=True)
+    assert {name: tensor.shape for name, tensor in vars(measured.predictions).items()} == {
+        name: tensor.shape for name, tensor in vars(expected.predictions).items()
+    }
+
+
+class AskToEnd(Callback):
+    """Send SIGTERM at the ``n``-th step of calibration."""
+
+    def __init__(self, n, monkeypatch):
+        def tracked(trainer, steps, description, *_):
+            for step in steps:
+                if description.startswith(("rejection", "temperature")):
+                    self.steps.append(description)
+                    if len(self.steps) == n:
+                        os.kill(os.getpid(), signal.SIGTERM)
+                yield step
+
+        self.steps = []
+        monkeypatch.setattr(evaluation, "tracked", tracked)
+
+
+@pytest.mark.parametrize(("n", "during"), [(5, "rejection, kind"), (66, "temperature, group")])
+def test_sigterm_ends_calibration_at_its_next_step_and_resuming_repeats_it(tmp_path, monkeypatch, n, during):
+    monkeypatch.setattr(evaluation, "CELLS", 20)
+
+    def run(root, *more, **resume):
+        steps = RejectionFineTuning(steps=20), TemperatureScaling(), *more, RunCheckpoint()
+        return toy_fit(root, CascadeTraining(max_epochs=2), *steps, **resume)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    whole = run(tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        asking = AskToEnd(n, patch)
+        with pytest.raises(SIGTERMException):
+            run(tmp_path / "run", asking)
+    signal.signal(signal.SIGTERM, handler)
+    assert len(asking.steps) == n and asking.steps[-1] == during
+    assert not (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
+    assert same(copy_of(whole), copy_of(run(tmp_path / "run", ckpt_path="last")))
+    assert (tmp_path / "run" / "checkpoints" / "final.ckpt").exists()
+
+
+def test_sigterm_ends_calibration_without_checkpoints_too(tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGTERM)
+    asking, temperature = AskToEnd(2, monkeypatch), TemperatureScaling()
+    with pytest.raises(SIGTERMException):
+        fit(tmp_path, temperature, asking)
+    signal.signal(signal.SIGTERM, handler)
+    assert len(asking.steps) == 2 and not temperature.done
 
 
 def test_temperature_changes_confidence_and_no_decision(tmp_path):

@@ -30,6 +30,10 @@ from nested_lightning.callbacks.evaluation import measure, run_network
 from nested_lightning.callbacks.figures import viewable, worst_samples
 from nested_lightning.data.samplers import TensorRows
 from nested_lightning.errors import ConfigurationError
+from nested_lightning.metrics import NestedMetrics
+from nested_lightning.metrics.evaluation import Measured
+from nested_lightning.metrics.predictions import EvaluatedPredictions
+from nested_lightning.taxonomy import Taxonomy
 
 LEVELS = ["reliability", "confusion-1-kind", "confusion-2-group", "confusion-3-leaf"]
 END = {*LEVELS, "confidence", "risk_coverage", "depth", "timeline", "samples"}
@@ -158,12 +162,26 @@ def test_samples_are_those_of_the_predictions(tmp_path):
     for sample, i in zip(worst_samples(measured, TAXONOMY, 4), predictions.worst_first().tolist(), strict=False):
         assert sample.row == i and (sample.input == i).all()
         path = [TAXONOMY.names(level)[k] for level, k in enumerate(predictions.path[i].tolist())]
-        assert sample.prediction == path and sample.truth == ["a", "p", "1"]
+        assert sample.prediction == path and sample.truth == ["a", "p", "1"] and sample.label == "a/p/1"
         assert sample.correct == [name == truth for name, truth in zip(path, sample.truth, strict=True)]
     shuffled = DataLoader(rows.dataset, batch_size=5, shuffle=True)
     assert run_network(trainer, module, shuffled).rows is None
     unknown = worst_samples(measured._replace(rows=None), TAXONOMY, 1)
     assert unknown[0].row == -1 and unknown[0].input is None
+
+
+def test_labels_of_short_leaves_on_the_sheet_of_samples():
+    tree = Taxonomy(
+        ["species", "health", "kind"], [("grape", "healthy"), ("grape", "rot", "black"), ("fig", "healthy")]
+    )
+    logs = [torch.zeros(3, k) - torch.arange(k) for k in tree.sizes]
+    target = torch.tensor([[1, 2, 2], [1, -1, -1], [-1, -1, -1]])
+    metrics = NestedMetrics(tree)
+    predictions = EvaluatedPredictions.from_log_probabilities(logs, target, tree)
+    samples = worst_samples(Measured(metrics, predictions, None, None), tree, 3)
+    assert [sample.label for sample in samples] == ["fig/healthy", "fig", ""]
+    assert samples[0].truth == ["fig", "fig/healthy", "fig/healthy"]
+    assert samples[0].prediction == ["grape", "grape/healthy", "grape/healthy"]
 
 
 def test_from_the_command_line_with_distortions(tmp_path, trained, capsys):

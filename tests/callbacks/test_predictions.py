@@ -6,11 +6,11 @@ from helpers.once import made_once
 from helpers.toy import TAXONOMY, loader, rows, toy_module, toy_trainer
 from torch.utils.data import DataLoader
 
-from nested_lightning import HierarchicalDataModule, NestedLightningModule, Prediction
+from nested_lightning import HierarchicalDataModule, NestedLightningModule, Prediction, Taxonomy
 from nested_lightning.callbacks import PredictionWriter
 from nested_lightning.callbacks.predictions import prediction_columns
 from nested_lightning.cli.main import main
-from nested_lightning.errors import ConfigurationError, NonFiniteError
+from nested_lightning.errors import ConfigurationError, DataError, NonFiniteError
 
 PER_LEVEL = ("{}", "{}_confidence", "{}_own", "{}_own_confidence")
 COLUMNS = [column.format(level) for level in TAXONOMY.levels for column in PER_LEVEL]
@@ -47,6 +47,17 @@ def test_columns_by_hand():
         "path_confidence": [0.5, 0.5, 0.375],
         "depth": [3, 2, 0],
     }
+
+
+def test_a_short_leaf_stands_once_in_its_path():
+    tree = Taxonomy(["l1", "l2", "l3"], [("giftcard",), ("food", "tea", "green"), ("food", "tea", "black")])
+    probabilities = [torch.full((4, k), 1 / k) for k in tree.sizes]
+    path = torch.tensor([[0, 0, 0], [0, 0, -1], [0, -1, -1], [1, 1, 2]])
+    batch = Prediction(probabilities, probabilities, path, torch.tensor([3, 2, 1, 3]), torch.ones(4))
+    columns = prediction_columns(tree, [batch])
+    assert columns["path"] == ["giftcard", "giftcard", "giftcard", "food/tea/black"]
+    assert columns["depth"] == [3, 2, 1, 3]
+    assert [tree.target(tree.find(label)) for label in columns["path"]] == [[0, 0, 0]] * 3 + [[1, 1, 2]]
 
 
 def test_written_with_any_loader_in_input_order(tmp_path):
@@ -118,7 +129,9 @@ def test_predict_needs_the_checkpoint_and_the_rows(run, server, tmp_path):
     assert code == 0, log.read_text()
     assert f"700 predictions written to {tmp_path / 'predictions.parquet'}" in log.read_text()
     table = pq.read_table(tmp_path / "predictions.parquet")
-    assert table.column_names == COLUMNS
+    assert table.column_names == [*COLUMNS, "source", "row"]
+    assert table["row"].to_pylist() == list(range(700))
+    assert set(table["source"].to_pylist()) == {str(tmp_path / "new.parquet")}
     assert not (tmp_path / "checkpoints").exists()
 
     # The same as in this process, from the checkpoint in plain Python.
@@ -126,6 +139,31 @@ def test_predict_needs_the_checkpoint_and_the_rows(run, server, tmp_path):
     with torch.no_grad():
         prediction = module.predict(x)
     check_columns(table.to_pydict(), module, prediction)
+
+
+def test_columns_of_the_source_are_copied(run, tmp_path):
+    new = pq.read_table(run / "train.parquet").slice(0, 5)
+    pq.write_table(new.append_column("id", pa.array(["a", "b", "c", "d", "e"])), tmp_path / "new.parquet")
+    command = ["predict", f"--ckpt_path={run / 'checkpoints' / 'final.ckpt'}", f"--data.source={tmp_path}/new.parquet"]
+    command += [
+        f"--trainer.default_root_dir={tmp_path}",
+        "--trainer.accelerator=cpu",
+        "--predictions.columns=[id,kind]",
+    ]
+    main(command)
+    table = pq.read_table(tmp_path / "predictions.parquet")
+    assert table.column_names == [*COLUMNS, "source", "row", "id", "input_kind"]
+    assert table["id"].to_pylist() == ["a", "b", "c", "d", "e"]
+    assert table["input_kind"].to_pylist() == new["kind"].to_pylist()
+
+
+def test_columns_that_cannot_be_copied(run, tmp_path):
+    writer = PredictionWriter(columns=["id"])
+    with pytest.raises(ConfigurationError, match=r"predictions\.columns.*HierarchicalDataModule"):
+        toy_trainer(tmp_path, writer).predict(toy_module(), DataLoader(rows(4)[0], batch_size=4))
+    data = HierarchicalDataModule(str(run / "train.parquet"), TAXONOMY, "x")
+    with pytest.raises(DataError, match=r"no column 'id' \(predictions\.columns\)"):
+        toy_trainer(tmp_path, writer).predict(toy_module(), data)
 
 
 def check_columns(columns, module, prediction):

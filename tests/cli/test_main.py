@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from helpers.commands import SHORT, digits, run
+from helpers.commands import SHORT, digits, run, write_image
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule
@@ -305,6 +305,15 @@ def test_own_warnings_are_one_line_with_options() -> None:
         others = warnings.formatwarning(UserWarning("mind that"), UserWarning, "/elsewhere/code.py", 3)
     assert ours == "warning: use --ckpt_path last\n"
     assert others.startswith("/elsewhere/code.py:3: UserWarning: mind that")
+
+
+def test_own_warnings_are_one_line_in_a_fresh_process(tmp_path: Path) -> None:
+    """Lightning sets the format of warnings when it is imported, which in other tests was long ago."""
+    write_image(tmp_path / "photos" / "animal" / "owl" / "1.png")
+    (tmp_path / "photos" / "animal" / "notes.txt").write_text("x")
+    command = [sys.executable, "-m", "nested_lightning", "taxonomy", "check", "photos"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr.startswith("warning: photos: left out 1 of 2 files")
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

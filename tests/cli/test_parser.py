@@ -1,5 +1,6 @@
 """Typed functions as commands: their options, their help and one line for each mistake."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,44 @@ def build(source: str, *, columns: list[str], output: Path, keep_labels: bool = 
 def show(*, groups: list[int] | None = None, side: int = 3) -> None:
     """Show a thing."""
     CALLS.append((groups, side))
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Paint of a thing.
+
+    Args:
+        colors: of all coats.
+        glossy: whether it shines.
+        thin: whether it is thinned. None: if needed.
+    """
+
+    colors: tuple[str, ...] = ()
+    glossy: bool = False
+    thin: bool | None = None
+
+
+def paint(thing: str, *, paint: Paint = Paint()) -> None:  # frozen
+    """Paint a thing."""
+    CALLS.append((thing, paint))
+
+
+def test_a_dataclass_has_an_option_for_each_field(capsys: pytest.CaptureFixture[str]) -> None:
+    def painted(*args: str) -> object:
+        CALLS.clear()
+        run_command(paint, args, "paint")
+        return CALLS[0]
+
+    assert painted("door") == ("door", Paint())
+    options = ["--paint.colors", "red", "blue", "--paint.glossy", "--paint.thin", "false"]
+    called = painted("door", *options)
+    assert called[0] == "door" and tuple(called[1].colors) == ("red", "blue")  # type: ignore[index]
+    assert called[1].glossy is True and called[1].thin is False  # type: ignore[index]
+    with pytest.raises(ConfigurationError, match=r"--paint.thin: invalid"):
+        painted("door", "--paint.thin", "maybe")
+    with pytest.raises(SystemExit):
+        painted("--help")
+    assert "whether it shines" in capsys.readouterr().out
 
 
 COMMANDS: Commands = {"make": {"build": build}, "show": show}

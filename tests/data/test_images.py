@@ -46,15 +46,69 @@ def test_many_rows_keep_their_order() -> None:
     assert pixels[:, 0, 0, 0].tolist() == [i % 256 for i in range(1000)]
 
 
+@pytest.fixture(autouse=True)
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    texts: list[str] = []
+    monkeypatch.setattr("nested_lightning.data.images.rank_zero_warn", texts.append)
+    return texts
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P", "CMYK"])
-def test_modes_follow_the_first_image(mode: str) -> None:
+@pytest.mark.parametrize("first", [True, False])
+def test_all_are_in_colour_if_any_is(mode: str, first: bool, warned: list[str]) -> None:
     other = rgb(1).convert(mode)
-    grey = column([rgb(0).convert("L"), other])
-    assert grey.shape == (1, 5, 4)
-    assert np.array_equal(grey.read(torch.tensor([1]))[0, 0].numpy(), np.asarray(other.convert("L")))
-    colour = column([rgb(0), other])
-    assert colour.shape == (3, 5, 4)
-    assert np.array_equal(colour.read(torch.tensor([1]))[0].permute(1, 2, 0).numpy(), np.asarray(other.convert("RGB")))
+    images = column([other, rgb(0).convert("L")] if first else [rgb(0).convert("L"), other])
+    wanted = "L" if mode in ("1", "L", "LA") else "RGB"
+    assert images.shape == (1 if wanted == "L" else 3, 5, 4)
+    pixels = images.read(torch.tensor([0 if first else 1]))[0].permute(1, 2, 0).numpy()
+    assert np.array_equal(pixels, np.asarray(other.convert(wanted)).reshape(5, 4, -1))
+    assert not warned
+
+
+def test_colours_that_a_trained_model_cannot_use_are_counted(warned: list[str]) -> None:
+    grey = column([rgb(0), rgb(1).convert("L"), rgb(2)], given_shape=(1, 5, 4)).read(torch.arange(3))
+    assert np.array_equal(grey[0, 0].numpy(), np.asarray(rgb(0).convert("L")))
+    assert len(warned) == 1 and "2 of 3 images have colour, but become grey" in warned[0]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
+def test_transparency_is_laid_over_white(mode: str) -> None:
+    if mode in ("P", "RGB"):
+        drawn = Image.new(mode, (2, 1), 0)
+        drawn.putpixel((0, 0), 1 if mode == "P" else (9, 9, 9))
+        drawn.info["transparency"] = 0 if mode == "P" else (0, 0, 0)
+        if mode == "P":
+            drawn.putpalette([0, 0, 0, 9, 9, 9])
+        expected = [9, 255]
+    else:
+        drawn = Image.new(mode, (2, 1), (0,) * len(mode))
+        drawn.putpixel((0, 0), (100,) * (len(mode) - 1) + (51,))  # a fifth is visible
+        expected = [224, 255]
+    buffer = io.BytesIO()
+    drawn.save(buffer, "PNG", transparency=drawn.info.get("transparency"))
+    pixels = column([{"bytes": buffer.getvalue(), "path": None}]).read(torch.tensor([0]))
+    assert pixels.shape[1] == (1 if mode == "LA" else 3)
+    assert pixels[0, :, 0].tolist() == [expected] * pixels.shape[1]
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("L", 1)])
+def test_the_mode_of_the_column_is_applied(mode: str, channels: int) -> None:
+    features = datasets.Features({"image": datasets.Image(mode=mode)})
+    images = [rgb(0).convert("L"), rgb(1), Image.new("RGBA", (4, 5))]
+    split = open_source(datasets.Dataset.from_dict({"image": images}, features=features))["train"]
+    pixels = ImageColumn(split, "image").read(torch.arange(3))
+    assert pixels.shape == (3, channels, 5, 4)
+    assert np.array_equal(pixels[1].permute(1, 2, 0).numpy(), np.asarray(rgb(1).convert(mode)).reshape(5, 4, channels))
+    assert (pixels[2] == 255).all()
+
+
+def test_twelve_bits_in_sixteen_are_warned_of(warned: list[str]) -> None:
+    deep = [Image.fromarray(np.array([[0, value]], dtype=np.uint16)) for value in (4095, 1000)]
+    column(deep).read(torch.arange(2))
+    assert len(warned) == 1 and "2 of 2 images have 16 bits" in warned[0]
+    assert "no value above 4095" in warned[0] and "Multiply them by 16" in warned[0]
+    column([*deep, Image.fromarray(np.array([[0, 65535]], dtype=np.uint16))]).read(torch.arange(3))
+    assert len(warned) == 1
 
 
 def test_sixteen_bits_keep_their_range() -> None:

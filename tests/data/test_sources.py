@@ -120,4 +120,5 @@ def test_other_failures(table: datasets.Dataset, tmp_path: Path) -> None:
     fails([], "list", "hub id")
     fails(7, "int", "hub id")
     fails(table.to_iterable_dataset(), "IterableDataset", "without streaming")
+    fails({"val": table.with_transform(lambda rows: rows)}, "split 'validation'", "with_transform", "data.transform")
     fails({"test": datasets.DatasetDict(a=table, b=table)}, "'test'", "'a', 'b'")

@@ -42,11 +42,12 @@ def test_one_process(server: Server, one: Whole, tmp_path: Path, when: str) -> N
     assert same(run.finish(), one.result)
 
 
-def test_calibration_is_completed(server: Server, one: Whole, tmp_path: Path) -> None:
+def test_calibration_ends_and_is_repeated(server: Server, one: Whole, tmp_path: Path) -> None:
     run = Run(server, tmp_path / "run")
     codes, _ = run.strike(Moment("before [Callback]TemperatureScaling.on_train_end"), signal.SIGTERM)
-    assert codes == [0], run.log
-    assert same(run.result(), one.result)
+    assert codes == [143], run.log
+    assert "last.ckpt is saved. To resume: python" in run.log
+    assert same(run.finish(), one.result)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -90,7 +91,7 @@ def test_processes_that_lightning_starts(server: Server, tmp_path: Path, signum:
         assert "error" not in run.log
     else:
         assert code in (1, -9)  # -9: Lightning noticed it first
-        assert "another process of this run is gone" in run.log or "Forcefully terminating" in run.log
+        assert "another process of this run has ended" in run.log or "Forcefully terminating" in run.log
     assert "Traceback" not in run.log
     codes, _ = run.start("--cascade.max_epochs=2")
     assert codes == [0, 0]

@@ -88,7 +88,7 @@ def test_a_killed_process_ends_the_others_with_an_error(server: Server, two: Who
     assert codes[rank] == -9
     assert codes[1 - rank] == 1
     assert seconds < GRACE
-    assert "error: another process of this run is gone" in run.log
+    assert "error: another process of this run has ended" in run.log
     assert "--ckpt_path last" in run.log
     assert "Traceback" not in run.log
     assert same(run.finish(), two.result)

@@ -71,6 +71,13 @@ def test_confusions_in_the_order_of_the_tree():
     assert ax.get_title() == "species: 32 samples"
 
 
+def test_names_are_the_shortest_that_tell_classes_apart():
+    leaves = [("vine", "grape", "healthy"), ("vine", "grape", "rot", "black"), ("rose", "apple", "healthy"), ("moss",)]
+    tree = Taxonomy(["family", "species", "health", "kind"], leaves)
+    _, ax = confusion_by_taxonomy(torch.eye(4, dtype=torch.long), tree, 3)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["grape/healthy", "black", "apple/healthy", "moss"]
+
+
 def test_of_many_classes_the_groups_are_named():
     leaves = [(f"g{i // 73}", f"h{i // 4}", f"class {i}") for i in range(219)]
     _, ax = confusion_by_taxonomy(torch.eye(219, dtype=torch.long), Taxonomy(["a", "b", "c"], leaves), 2)

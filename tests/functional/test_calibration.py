@@ -1,6 +1,7 @@
 """Temperature scaling and rejection samples, against planted truths and known distributions."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from nested_lightning.errors import CalibrationError, ConfigurationError, NonFiniteError
+from nested_lightning.errors import CalibrationError, ConfigurationError, DataError, NonFiniteError
 from nested_lightning.functional.calibration import (
     fit_temperature,
     log_probabilities,
     rejection_count,
     sample_rejection,
+    search_temperature,
 )
 
 both_methods = pytest.mark.parametrize("method", ["ece_grid", "nll"])
@@ -74,6 +76,26 @@ def test_nll_sharpens_and_the_grid_stays_at_one():
     logits, target = planted(0.4)
     assert fit_temperature(logits, target, "nll") == pytest.approx(0.4, rel=0.03)
     assert fit_temperature(logits, target, "ece_grid") == 1.0
+
+
+@both_methods
+@pytest.mark.parametrize("size", [1, 100, 300])
+def test_batches_give_the_temperature_of_the_whole(method, size):
+    logits, target = planted(1.9, n=300)
+    passes = []
+
+    def batches():
+        passes.append(1)
+        for z, y in zip(logits.double().split(size), target.split(size), strict=True):
+            yield partial(log_probabilities, z), y
+
+    assert search_temperature(batches, method) == pytest.approx(fit_temperature(logits, target, method), rel=1e-6)
+    assert len(passes) == 1 or method == "nll"
+
+
+def test_probabilities_above_one_are_refused():
+    with pytest.raises(DataError, match="between 0 and 1"):
+        fit_temperature(*planted(1.0, n=20), combine=lambda log_p: log_p + 1)
 
 
 @both_methods

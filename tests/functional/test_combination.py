@@ -9,8 +9,9 @@ from helpers.trees import cases, combined, random_probabilities, random_taxonomy
 from hypothesis import given, settings
 
 from nested_lightning.errors import ConfigurationError
+from nested_lightning.functional import combination
 from nested_lightning.functional.calibration import log_probabilities
-from nested_lightning.functional.combination import COMBINATIONS, get_combination
+from nested_lightning.functional.combination import COMBINATIONS, finest_by_temperature, get_combination, nested
 from nested_lightning.taxonomy import Taxonomy
 
 
@@ -234,5 +235,35 @@ def test_refuses_the_rejection_column(rule):
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_refuses_another_number_of_levels(n):
-    with pytest.raises(ConfigurationError, match=rf"1 to 2 levels \(coarse, fine\); got {n}"):
+    with pytest.raises(ConfigurationError, match=rf"1 to 2 levels \(coarse, fine\), got {n}"):
         COMBINATIONS["nested"]([torch.zeros(1, 2)] * n, TAXONOMY)
+
+
+@pytest.mark.parametrize("rule", COMBINATIONS)
+def test_finest_level_by_temperature_is_that_of_the_rule(rule):
+    for seed in range(5):
+        taxonomy = random_taxonomy(random.Random(seed), 4)
+        generator = torch.Generator().manual_seed(seed)
+        logits = [20 * torch.randn(7, k + 1, generator=generator, dtype=torch.float64) for k in taxonomy.sizes]
+        logits[seed % 4][:, -1] = -torch.inf
+        for n in range(1, 5):
+            coarser = [log_probabilities(z, 1.3) for z in logits[: n - 1]]
+            if n > 1:
+                coarser[0][0] = -torch.inf  # a sample that the coarsest level rejects
+            at = finest_by_temperature(COMBINATIONS[rule], coarser, logits[n - 1], taxonomy)
+            for temperature in (0.05, 1.0, 2.7, 20.0):
+                own = log_probabilities(logits[n - 1], temperature)
+                expected = COMBINATIONS[rule]([*coarser, own], taxonomy)[-1]
+                torch.testing.assert_close(at(temperature), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_coarser_levels_are_combined_once_for_all_temperatures(monkeypatch):
+    shared = []
+    share = combination._share
+    monkeypatch.setattr(combination, "_share", lambda *args: shared.append(1) or share(*args))
+    taxonomy = random_taxonomy(random.Random(0), 4)
+    logits = [torch.randn(7, k + 1) for k in taxonomy.sizes]
+    at = finest_by_temperature(nested, [log_probabilities(z) for z in logits[:3]], logits[3], taxonomy)
+    for temperature in range(1, 9):
+        at(temperature)
+    assert len(shared) == 2

@@ -53,5 +53,5 @@ def test_collection_of_one_level():
 def test_refuses_other_shapes_and_no_bins():
     with pytest.raises(DataError, match=r"got \(2, 3\) and \(3,\)"):
         LevelECE().update(torch.zeros(2, 3), torch.zeros(3, dtype=torch.long))
-    with pytest.raises(ConfigurationError, match="at least 1 bin; got bins=0"):
-        LevelECE(bins=0)
+    with pytest.raises(ConfigurationError, match="at least 1 bin; got n_bins=0"):
+        LevelECE(n_bins=0)

@@ -39,9 +39,9 @@ def one_by_one(logs, target, threshold=0.5):
     return expected | {
         "path/accuracy": fed(PathAccuracy(), best, known),
         "path/inconsistency": fed(InconsistencyRate(TREE), best),
-        "path/precision": fed(HierarchicalPrecision(), path, known),
-        "path/recall": fed(HierarchicalRecall(), path, known),
-        "path/f1": fed(HierarchicalF1(), path, known),
+        "path/precision": fed(HierarchicalPrecision(TREE), path, known),
+        "path/recall": fed(HierarchicalRecall(TREE), path, known),
+        "path/f1": fed(HierarchicalF1(TREE), path, known),
         "path/tree_distance": fed(TreeDistance(TREE), best, known),
         "path/aurc": fed(PathAURC(TREE), logs, target),
     }
@@ -86,9 +86,17 @@ def test_a_level_seen_without_labels_gives_nan():
     assert values["coarse/accuracy"] >= 0 and values["path/inconsistency"] >= 0
 
 
+def test_levels_side_by_side_in_one_tensor():
+    logs, target = predictions(0)
+    for n in (1, 2, 3):
+        assert_same(fed(NestedMetrics(TREE), torch.cat(logs[:n], dim=1), target), one_by_one(logs[:n], target))
+    with pytest.raises(ConfigurationError, match=r"need 3 or 9 or 17 columns.*coarse, middle, fine.*got \(50, 14\)"):
+        NestedMetrics(TREE).update(torch.cat(logs[1:], dim=1), target)
+
+
 def test_number_of_bins():
     logs, target = predictions(4)
-    values = fed(NestedMetrics(TREE, bins=3), logs, target)
+    values = fed(NestedMetrics(TREE, n_bins=3), logs, target)
     torch.testing.assert_close(values["fine/ece"], level_ece(logs[2].exp(), target[:, 2], 3))
 
 
@@ -117,6 +125,6 @@ def test_refusals():
     with pytest.raises(DataError, match=r"a target \[B, 3\]; got 3 levels and \(50, 2\)"):
         metrics.update(logs, target[:, :2])
     with pytest.raises(ConfigurationError, match="at least 1 bin"):
-        NestedMetrics(TREE, bins=0)
+        NestedMetrics(TREE, n_bins=0)
     with pytest.raises(ConfigurationError, match=r"between 0 and 1; got 1\.5"):
         NestedMetrics(TREE, threshold=1.5)

@@ -35,6 +35,41 @@ def test_find_takes_names_and_paths(animals: Taxonomy) -> None:
     assert slash.find("x/y") == ("z", "x/y")  # a name wins over a path
 
 
+@pytest.fixture
+def plants() -> Taxonomy:
+    paths = [
+        "vine/grape/healthy",
+        "vine/grape/rot/black",
+        "rose/apple/healthy",
+        "gift",
+        "rose/gift/new",
+        "rose/gift/old",
+    ]
+    return Taxonomy.from_paths(paths, ["family", "species", "health", "kind"])
+
+
+def test_a_carried_leaf_has_its_own_path_and_the_shortest_name_that_tells_it_apart(plants: Taxonomy) -> None:
+    assert plants.short_nodes(3)[:4] == (
+        ("vine", "grape", "healthy"), ("vine", "grape", "rot", "black"), ("rose", "apple", "healthy"), ("gift",),
+    )  # fmt: skip
+    assert plants.unambiguous_names(3) == ("grape/healthy", "black", "apple/healthy", "gift", "new", "old")
+    assert plants.unambiguous_names(2) == ("grape/healthy", "rot", "apple/healthy", "gift", "new", "old")
+    assert plants.unambiguous_names(1) == ("grape", "apple", "gift", "rose/gift")  # one is the end of the other
+    assert plants.unambiguous_names(0) == plants.names(0)
+
+
+def test_own_paths_of_carried_leaves_are_found_at_every_level(plants: Taxonomy) -> None:
+    for label in ("vine/grape/healthy", "vine/grape/healthy/healthy"):
+        assert plants.find(label, 3) == ("vine", "grape", "healthy", "healthy")
+        columns = {"family": ["vine"], "kind": [label]}
+        assert plants.targets_from_columns(columns).tolist() == [plants.target(plants.find("vine/grape/healthy"))]
+    assert plants.find("vine/grape/healthy") == ("vine", "grape", "healthy")
+    with pytest.raises(TaxonomyError, match=r"'vine/grape/healthy' \(level 'kind'\) or 'rose/apple/healthy' \(level"):
+        plants.find("healthy", 3)
+    with pytest.raises(TaxonomyError, match=r"under 'vine/grape' and under 'rose/apple'.*such as 'vine/grape/healthy'"):
+        plants.targets_from_columns({"kind": ["healthy"]})
+
+
 PATHS = [["a", "x"], ["b", "y"]]
 
 

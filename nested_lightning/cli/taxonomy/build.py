@@ -1,18 +1,28 @@
 """``lightning taxonomy build``: turn label columns, folders, pairs, paths or JSON into a taxonomy."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterator, Sequence
+from io import StringIO
 from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
-from nested_lightning.data.labels import LabelledSource, read_labels
+from lightning.pytorch.utilities import rank_zero_warn
+
+from nested_lightning.data.folders import is_hidden, leaf_paths, list_files
+from nested_lightning.data.labels import LabelledSource
+from nested_lightning.data.reading import READING, ReadOptions, warn_of_lookalikes
+from nested_lightning.data.sources import Split
+from nested_lightning.data.splits import folder_split
 from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError
 from nested_lightning.taxonomy import Path as Leaf
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.taxonomy.build import leaves_from_parents, numbered_levels
+from nested_lightning.taxonomy.names import clean
 
-_SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "predict"}
+_IDS = (re.compile(r"(\d+)\s+-\s+"), re.compile(r"(\S+)\s+:\s+"))
+"""What stands before the paths in published taxonomies: "1 - animal > owl", "gid://a/1 : animal > owl"."""
 _FORM = 'such as {"animal": {"bird": ["owl", "eagle"], "fish": ["cod"]}, "stone": null}'
 
 
@@ -24,6 +34,7 @@ def columns(
     levels: list[str] | None = None,
     allow_repeated_names: bool = False,
     overwrite: bool = False,
+    reading: ReadOptions = READING,
 ) -> None:
     """Build a taxonomy from the label columns of a source.
 
@@ -34,9 +45,11 @@ def columns(
         levels: names of the levels, coarse to fine.
         allow_repeated_names: a name under two parents means two classes.
         overwrite: overwrite an existing file.
+        reading: how to read the source.
     """
     prepare(output, overwrite=overwrite)
-    write(LabelledSource(source, None, columns, levels, allow_repeated_names, argument="columns").taxonomy, output)
+    data = LabelledSource(source, None, columns, levels, allow_repeated_names, reading, argument="columns")
+    write(data.taxonomy, output)
 
 
 def folders(folder: Path, *, output: Path, levels: list[str] | None = None, overwrite: bool = False) -> None:
@@ -51,44 +64,46 @@ def folders(folder: Path, *, output: Path, levels: list[str] | None = None, over
     prepare(output, overwrite=overwrite)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that holds the folders of the coarsest classes")
-    files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
-    parents = [path.parent.parts for path in files if not any(part.startswith(".") for part in path.parts)]
-    leaves = [parts[1:] if parts[:1] and parts[0].lower() in _SPLITS else parts for parts in parents]
+    files = [parts for parts in list_files(folder) if not is_hidden(parts)]
+    leaves = [parts[bool(folder_split(parts)) : -1] for parts in files]
     if not any(leaves):
         raise DataError(f"{folder} has no folders with files in them: expected, for example, {folder}/animal/owl/1.jpg")
-    _write(folder, _without_inner(leaves), levels, output)
+    _write(folder, leaf_paths(leaves), levels, output)
 
 
-def edges(file: Path, *, output: Path, levels: list[str] | None = None, overwrite: bool = False) -> None:
+def edges(
+    file: Path,
+    *,
+    output: Path,
+    separator: str = ",",
+    encoding: str = "utf-8",
+    levels: list[str] | None = None,
+    overwrite: bool = False,
+) -> None:
     """Build a taxonomy from a csv file with the columns child and parent.
 
     Args:
-        file: the csv file; the parent of a root is empty.
+        file: the csv file; the parent of a root is empty, or the root itself.
+        separator: character between two cells.
+        encoding: of the characters in the file.
         output: the YAML file to write.
         levels: names of the levels, coarse to fine.
         overwrite: overwrite an existing file.
     """
     prepare(output, overwrite=overwrite)
     lines: dict[str, tuple[str | None, int]] = {}
-    reader = csv.DictReader(_text(file).splitlines())
-    for name in ("child", "parent"):
-        if name not in (reader.fieldnames or ()):
-            raise DataError(
-                f"{file} has no column {name!r}, its first line has "
-                f"{', '.join(map(repr, reader.fieldnames or ()))}: expected the columns child and parent"
-            )
-    for row in reader:
-        child, parent = (row["child"] or "").strip(), (row["parent"] or "").strip() or None
+    for line, child, parent in _pairs(file, separator, encoding):
         if not child:
-            raise DataError(f"{file}, line {reader.line_num}: the child has no name. Fill it in, or remove the line")
-        known, line = lines.setdefault(child, (parent, reader.line_num))
+            raise DataError(f"{file}, line {line}: the child has no name. Fill it in, or remove the line")
+        known, first = lines.setdefault(child, (parent, line))
         if known != parent:
             raise TaxonomyError(
-                f"{file}, line {reader.line_num}: {child!r} has the parent {parent!r}, but {known!r} in line {line}. "
+                f"{file}, line {line}: {child!r} has the parent {parent!r}, but {known!r} in line {first}. "
                 "Remove one of the two; for two classes of one name give whole paths (taxonomy build paths)"
             )
     try:
-        leaves = leaves_from_parents((child, parent) for child, (parent, _) in lines.items())
+        roots = {child for child, (parent, _) in lines.items() if parent == child}
+        leaves = leaves_from_parents((child, None if child in roots else pair[0]) for child, pair in lines.items())
     except TaxonomyError as error:
         raise TaxonomyError(f"{file}: {error}") from None
     _write(file, leaves, levels, output)
@@ -103,28 +118,41 @@ def paths(
     keep_labels: bool = False,
     levels: list[str] | None = None,
     overwrite: bool = False,
+    reading: ReadOptions = READING,
 ) -> None:
     """Build a taxonomy from paths such as animal/bird/owl.
 
     Args:
-        file: a .txt file with a path in each line, or a source with a column of paths.
+        file: a .txt file with a path in each line, or a source with a column of paths. In a .txt file, lines that begin
+            with # and the ids of "1 - animal > owl" and "a/1 : animal > owl" are left out.
         output: the YAML file to write.
         column: column of the paths of a source.
         separator: text between two names.
-        keep_labels: name each class by its whole path, as it is in the data.
+        keep_labels: name each class, groups too, by its whole path, as it is in the data.
         levels: names of the levels, coarse to fine.
         overwrite: overwrite an existing file.
+        reading: how to read the source.
     """
     prepare(output, overwrite=overwrite)
     if not separator:
         raise DataError("--separator '' is empty: give the text between two names, such as /")
-    leaves = []
-    for where, text in _lines(Path(file)) if file.endswith(".txt") else _cells(file, column):
+    is_text = file.endswith(".txt")
+    lines = list(_lines(Path(file), separator, reading.encoding) if is_text else _cells(file, column, reading))
+    labels: dict[Leaf, str] = {}
+    for where, text in lines:
         names = tuple(name.strip() for name in text.split(separator))
         if not all(names):
             raise DataError(f"{where}: {text!r} has an empty name between two {separator!r}. Fix it")
-        leaves.append((*names[:-1], text) if keep_labels else names)
-    _write(file, _without_inner(leaves), levels, output)
+        if labels.setdefault(names, text) != text and keep_labels:
+            raise DataError(f"{where}: {text!r} and {labels[names]!r} are one path. Write it in one way")
+    leaves = leaf_paths(labels)
+    for leaf in leaves if keep_labels else ():
+        parts = labels[leaf].split(separator)
+        for n in range(1, len(leaf)):
+            labels.setdefault(leaf[:n], separator.join(parts[:n]).strip())
+    if keep_labels:
+        leaves = [tuple(labels[leaf[: n + 1]] for n in range(len(leaf))) for leaf in leaves]
+    _write(file, leaves, levels, output)
 
 
 def json(file: Path, *, output: Path, levels: list[str] | None = None, overwrite: bool = False) -> None:
@@ -183,6 +211,8 @@ def _write(source: Path | str, leaves: Sequence[Leaf], levels: list[str] | None,
         taxonomy = Taxonomy(levels or numbered_levels(leaves), leaves)
     except TaxonomyError as error:
         raise TaxonomyError(f"{source}: {error}") from None
+    for level, name in enumerate(taxonomy.levels):
+        warn_of_lookalikes(taxonomy.names(level), f"{source}, level {name!r}")
     write(taxonomy, output)
 
 
@@ -209,33 +239,59 @@ def _walk(branch: Any, above: Leaf, file: Path) -> Iterator[Leaf]:
         yield from _walk(below, path, file) if below else [path]
 
 
-def _text(file: Path) -> str:
+def _text(file: Path, encoding: str = "utf-8") -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return file.read_text(encoding="utf-8-sig" if encoding == "utf-8" else encoding)
     except OSError as error:
         raise DataError(f"{file} cannot be read ({error.strerror}): give the path of an existing file") from None
     except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not text in UTF-8 ({error.reason}): save it as UTF-8") from None
+        raise DataError(f"{file} is not text in {encoding.upper()} ({error.reason}): save it as UTF-8") from None
+    except LookupError:
+        raise ConfigurationError(f"unknown encoding {encoding!r}: such as utf-8, latin-1 or utf-16") from None
 
 
-def _lines(file: Path) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(_text(file).splitlines(), start=1):
-        if line.strip():
-            yield f"{file}, line {number}", line.strip()
+def _pairs(file: Path, separator: str, encoding: str) -> Iterator[tuple[int, str, str | None]]:
+    """Yield line, child and parent of a csv file."""
+    reader = csv.DictReader(StringIO(_text(file, encoding)), delimiter=separator, strict=True)
+    found = reader.fieldnames or ()
+    for name in ("child", "parent"):
+        if name not in found:
+            near = next((mark for mark in ";\t|," if len(found) == 1 and mark in found[0]), None)
+            raise DataError(
+                f"{file} has no column {name!r}, its first line has {', '.join(map(repr, found))}: "
+                + (f"set separator to {near!r}" if near else "expected the columns child and parent")
+            )
+    try:
+        for row in reader:
+            yield reader.line_num, clean(row["child"] or ""), clean(row["parent"] or "") or None
+    except csv.Error:
+        raise DataError(
+            f"{file}, line {reader.line_num}: a cell begins with a quotation mark, which is not closed at its end"
+        ) from None
 
 
-def _cells(source: str, column: str) -> Iterator[tuple[str, str]]:
-    rows = LabelledSource(source).all_rows
-    if column not in rows.columns:
-        raise rows.missing_column(column, "--column")
-    for table in rows.tables:
-        for row, label in enumerate(read_labels(table, column)):
+def _lines(file: Path, separator: str, encoding: str) -> Iterator[tuple[str, str]]:
+    """Yield place and text of the lines of a file that are neither blank nor comments, without ids before paths."""
+    lines = {n: clean(line) for n, line in enumerate(_text(file, encoding).split("\n"), start=1) if clean(line)}
+    comments = [number for number, line in lines.items() if line.startswith("#")]
+    kept = {number: line for number, line in lines.items() if number not in set(comments)}
+    if comments:
+        rank_zero_warn(f"{file}: {len(comments)} lines that begin with # are left out, such as line {comments[0]}")
+    for form in _IDS if separator.strip() not in ("-", ":") else ():
+        found = {number: match for number, line in kept.items() if (match := form.match(line))}
+        ids = {match[1] for match in found.values()}
+        if len(ids) == len(kept) > 1:
+            rank_zero_warn(f"{file}: the ids before the {len(ids)} paths are left out, such as {min(ids)!r}")
+            kept = {number: kept[number][match.end() :] for number, match in found.items()}
+    for number, line in kept.items():
+        yield f"{file}, line {number}", line
+
+
+def _cells(source: str, column: str, reading: ReadOptions) -> Iterator[tuple[str, str]]:
+    data = LabelledSource(source, reading=reading)
+    if column not in data.all_rows.columns:
+        raise data.all_rows.missing_column(column, "--column")
+    for table in data.all_rows.tables:
+        for row, label in enumerate(data.labels(Split((table,)), column)):
             if label is not None:
                 yield f"{table.where([row])}, column {column!r}", label
-
-
-def _without_inner(paths: Iterable[Leaf]) -> list[Leaf]:
-    """Return the different paths without those that others continue: they are labels known less far."""
-    different = dict.fromkeys(path for path in paths if path)
-    inner = {path[:n] for path in different for n in range(1, len(path))}
-    return [path for path in different if path not in inner]

@@ -4,6 +4,7 @@ import sys
 
 from nested_lightning.cli.taxonomy.show import leaf_or_levels
 from nested_lightning.data.labels import LabelledSource, load_taxonomy
+from nested_lightning.data.reading import READING, ReadOptions, warn_of_lookalikes
 from nested_lightning.errors import ConfigurationError
 
 
@@ -13,6 +14,7 @@ def check(
     taxonomy: str | None = None,
     label_columns: list[str] | None = None,
     allow_repeated_names: bool = False,
+    reading: ReadOptions = READING,
 ) -> None:
     """Print every label that contradicts the taxonomy or other labels. Exit code 0: none, 1: some, 2: not checked.
 
@@ -22,6 +24,7 @@ def check(
             other.
         label_columns: one column of labels of any level, or one for each level, coarse to fine (the levels, or label).
         allow_repeated_names: a name under two parents means two classes.
+        reading: how to read the source.
     """
     if what.endswith((".yaml", ".yml")):
         if taxonomy or label_columns:
@@ -29,15 +32,18 @@ def check(
                 f"{what} is a taxonomy, which needs no --taxonomy and no --label_columns: give the source in its "
                 f"place, and --taxonomy {what}"
             )
-        print(f"{what} is fine: {load_taxonomy(what)!r}")
+        tree = load_taxonomy(what)
+        for level, name in enumerate(tree.levels):
+            warn_of_lookalikes(tree.names(level), f"level {name!r}")
+        print(f"{what} is fine: {tree!r}")
         return
-    if taxonomy is None and len(label_columns or ()) < 2:
+    columns = leaf_or_levels(label_columns)
+    source = LabelledSource(what, taxonomy, columns, None, allow_repeated_names, reading, argument="label_columns")
+    if taxonomy is None and not isinstance(columns, list) and not source.labelled_by_folders:
         raise ConfigurationError(
             f"the labels of {what} are to be compared with what? Give --taxonomy FILE, or --label_columns "
             "with one column for each level, coarse to fine"
         )
-    columns = leaf_or_levels(label_columns)
-    source = LabelledSource(what, taxonomy, columns, None, allow_repeated_names, argument="label_columns")
     if found := source.contradictions():
         print(*found, f"{len(found)} contradiction{'s' * (len(found) > 1)}", sep="\n")
         sys.exit(1)

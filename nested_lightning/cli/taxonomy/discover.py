@@ -5,6 +5,7 @@ from pathlib import Path
 from nested_lightning import discovery
 from nested_lightning.cli.taxonomy.build import prepare, write
 from nested_lightning.data.labels import load_taxonomy
+from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.errors import ConfigurationError
 
 
@@ -23,6 +24,7 @@ def discover(
     picture: Path | None = None,
     levels: list[str] | None = None,
     overwrite: bool = False,
+    reading: ReadOptions = READING,
 ) -> None:
     """Group the labels of a source that a shallow classifier confuses.
 
@@ -40,11 +42,12 @@ def discover(
         picture: file of the plot of the confusions (OUTPUT.png).
         levels: names of the levels, coarse to fine.
         overwrite: overwrite existing files.
+        reading: how to read the source.
     """
     picture = picture or output.with_suffix(".png")
     prepare(output, picture, overwrite=overwrite)
     other = None if compare is None else load_taxonomy(compare)
-    inputs, labels = discovery.labelled_rows(source, label_column, input_column, image_size, rows, seed)
+    inputs, labels = discovery.labelled_rows(source, label_column, input_column, image_size, rows, seed, reading)
     discovery.level_names(len(set(labels)), groups, levels, slack)  # raises before the classifier is trained
     names, matrix = discovery.confusion(inputs, labels, seed)
     found = discovery.discover(names, matrix, groups, levels, slack, seed)

@@ -4,24 +4,32 @@ import torch
 from torch import Tensor
 
 from nested_lightning.data.labels import LabelledSource, load_taxonomy
+from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.errors import DataError
 from nested_lightning.taxonomy import Taxonomy, nesting_report
 from nested_lightning.taxonomy.yaml import drawn
 
 
-def show(file: str, *, source: str | None = None, label_columns: list[str] | None = None) -> None:
+def show(
+    file: str,
+    *,
+    source: str | None = None,
+    label_columns: list[str] | None = None,
+    reading: ReadOptions = READING,
+) -> None:
     """Print a taxonomy, and with a source the number of rows of each class.
 
     Args:
         file: a YAML file, or one that comes with the package.
         source: hub id, folder or file whose rows are counted.
         label_columns: one column of labels of any level, or one for each level, coarse to fine (the levels, or label).
+        reading: how to read the source.
     """
     taxonomy = load_taxonomy(file)
     if source is None:
         print(taxonomy.show())
         return
-    data = LabelledSource(source, taxonomy, leaf_or_levels(label_columns), argument="label_columns")
+    data = LabelledSource(source, taxonomy, leaf_or_levels(label_columns), reading=reading, argument="label_columns")
     targets = torch.cat([data.targets(split) for split in data.splits])
     print(tree_with_counts(taxonomy, targets))
     unlabelled = int((targets[:, 0] < 0).sum())

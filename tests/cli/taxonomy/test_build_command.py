@@ -55,6 +55,46 @@ def test_labels_with_a_separator_still_match_their_rows() -> None:
     assert data.subset_sizes == [0, 4]
 
 
+def test_labels_of_uneven_depth_match_the_groups_they_name() -> None:
+    write("labels.csv", "x,label\n1,A___B___c\n2,A___B\n3,A\n4,A___D___e\n5,F\n")
+    taxonomy = built("paths", "labels.csv", "--separator", "___", "--keep_labels")
+    assert taxonomy.short_leaves == (("A", "A___B", "A___B___c"), ("A", "A___D", "A___D___e"), ("F",))
+    data = HierarchicalDataModule("labels.csv", taxonomy, "x", "label", validation=0, seed=0)
+    assert data.subset_sizes == [1, 1, 3]
+
+
+def test_published_lists_of_paths() -> None:
+    tree = {("a & b", "live"), ("a & b", "pet", "bird"), ("c",)}
+    for name, ids in (("numbers.txt", "{n} - "), ("addresses.txt", "gid://shop/{n}     : "), ("plain.txt", "")):
+        texts = ["a & b", "a & b > live", "a & b > pet", "a & b > pet > bird", "c"]
+        lines = [ids.format(n=n) + text for n, text in enumerate(texts)]
+        write(name, "\n".join(["# Version: 2024", "", *lines]) + "\n")
+        with pytest.warns(UserWarning, match="1 lines that begin with # are left out"):
+            assert set(built("paths", name, "--separator", ">").short_leaves) == tree
+    write("names.txt", "1 - a/x\n1 - a/y\nu\u2028v/w\x85z\n")  # no ids, as one is given twice
+    assert built("paths", "names.txt").short_leaves == (("1 - a", "x"), ("1 - a", "y"), ("u\u2028v", "w\x85z"))
+
+
+def test_pairs_with_line_breaks_another_separator_and_a_root_that_is_its_own_parent() -> None:
+    write("pairs.csv", 'child;parent\nroot;root\n"lamp\nfloor";root\nA\u2028B;root\nNA;root\n01;root\n')
+    leaves = built("edges", "pairs.csv", "--separator", ";").short_leaves
+    assert leaves == (("root", "lamp\nfloor"), ("root", "A\u2028B"), ("root", "NA"), ("root", "01"))
+
+
+def test_names_that_look_the_same_are_told_of() -> None:
+    write("paths.txt", "a/owl\na/Owl\n")
+    with pytest.warns(UserWarning, match="'owl' and 'Owl' differ only in case"):
+        built("paths", "paths.txt")
+
+
+def test_a_source_is_read_as_asked_for() -> None:
+    write("rows.csv", "kind;name\na;owl\na;OWL\na;cod\na;?\n")
+    reading = ["--reading.separator", ";", "--reading.missing", "?", "--reading.normalize"]
+    with pytest.warns(UserWarning, match="another spelling"):
+        taxonomy = built("columns", "rows.csv", "--columns", "kind", "name", *reading)
+    assert taxonomy.short_leaves == (("a", "owl"), ("a", "cod"))
+
+
 def test_repeated_names(capsys: pytest.CaptureFixture[str]) -> None:
     write("rows.csv", "plant,state\napple,healthy\napple,scab\ngrape,healthy\n")
     columns = ["columns", "rows.csv", "--columns", "plant", "state"]
@@ -69,6 +109,8 @@ def test_repeated_names(capsys: pytest.CaptureFixture[str]) -> None:
     ("edges", "a.csv", "child,parent\n,b\n", ["line 2", "no name"]),
     ("edges", "a.csv", "kid,parent\na,b\n", ["'child'", "'kid'"]),
     ("edges", "a.csv", "", ["no column 'child'"]),
+    ("edges", "a.csv", "child;parent\na;b\n", ["set separator to ';'"]),
+    ("edges", "a.csv", 'child,parent\n"a,b\nc,d\n', ["quotation mark"]),
     ("paths", "a.txt", "a/b\na//c\n", ["line 2", "'a//c'", "empty name"]),
     ("paths", "a.txt", "a\nb\n", ["a.txt", "level 'l2' has no class of its own"]),
     ("paths", "a.txt", "", ["at least one leaf"]),

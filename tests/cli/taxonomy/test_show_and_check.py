@@ -4,7 +4,7 @@ from pathlib import Path
 
 import datasets
 import pytest
-from helpers.commands import refused, run
+from helpers.commands import refused, run, write_image
 
 from nested_lightning import Taxonomy
 
@@ -91,6 +91,20 @@ def test_consistent_labels_are_reported_as_fine(capsys: pytest.CaptureFixture[st
     fine = "rows.csv is fine: 3 rows, columns "
     assert checked(capsys, "rows.csv", "--taxonomy", "animals.yaml") == (0, [fine + "'label'"])
     assert checked(capsys, "rows.csv", "--label_columns", "kind", "species") == (0, [fine + "'kind', 'species'"])
+
+
+def test_folders_of_images(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("animal/bird/owl", "animal/bird", "bird/eagle", "stone"):
+        write_image(Path("photos", "train", name, "1.png"))
+    fine = "photos is fine: 4 rows, columns 'label'"
+    assert checked(capsys, "photos", "--taxonomy", "animals.yaml") == (0, [fine])
+    assert checked(capsys, "photos") == (0, [fine])
+    run("taxonomy", "show", "animals.yaml", "--source", "photos")
+    assert "bird: 3 rows, 1 of them known no further" in capsys.readouterr().out
+    write_image(Path("photos", "train", "fish", "owl", "1.png"))
+    code, lines = checked(capsys, "photos", "--taxonomy", "animals.yaml")
+    assert code == 1 and "row 3 of split 'train' of photos (photos/train/fish/owl/1.png), column 'label'" in lines[0]
+    assert "folder 'fish/owl'" in lines[0]
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:

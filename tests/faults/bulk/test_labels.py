@@ -17,6 +17,7 @@ from nested_lightning import HierarchicalDataModule
 from nested_lightning.data.labels import LabelledSource
 from nested_lightning.errors import NestedLightningError, TaxonomyError
 from nested_lightning.taxonomy import Taxonomy
+from nested_lightning.taxonomy.names import clean
 
 WRONG = object()
 TEXTS = [text for text in ODD_TEXTS if is_text(text) or not text]
@@ -45,10 +46,12 @@ def text_of(cell: Any) -> Any:
     if cell is None or cell != cell:
         return None
     if isinstance(cell, str):
-        return cell if cell.strip() else None
+        return clean(cell) or None
     if isinstance(cell, bool):
         return str(cell)
     if isinstance(cell, int | float) and math.isfinite(cell) and cell == int(cell):
+        if isinstance(cell, float) and abs(cell) >= 2**53:
+            return WRONG
         return str(int(cell))
     return WRONG
 
