@@ -23,7 +23,7 @@ from nested_lightning.models.layers import evaluation_mode, train_on_any_batch
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.utils import training
-from nested_lightning.utils.hparams import keep_plain, not_plain
+from nested_lightning.utils.hparams import keep_plain, not_plain, plain
 
 Batch = tuple[Tensor, Tensor]
 
@@ -90,6 +90,8 @@ class NestedLightningModule(L.LightningModule):
         threshold: float = 0.5,
     ) -> None:
         super().__init__()
+        bottleneck_channels, feature_channels = plain((bottleneck_channels, feature_channels))
+        loss_weights, label_smoothing, threshold = plain((loss_weights, label_smoothing, threshold))
         self.taxonomy = taxonomy if isinstance(taxonomy, Taxonomy) else Taxonomy.from_dict(taxonomy)
         self.save_hyperparameters(ignore=not_plain(locals()))
         self.hparams["taxonomy"] = self.taxonomy.to_dict()
@@ -253,6 +255,7 @@ class NestedLightningModule(L.LightningModule):
         checkpoint["train_loss"] = self.train_loss.refuse_non_finite(self._place("training"))
         if self.evaluation is not None:
             checkpoint["evaluation"] = self.evaluation.state_dict()
+        checkpoint.update(plain(dict(checkpoint), tensors=False))
         keep_plain(checkpoint, self.CHECKPOINT_HYPER_PARAMS_KEY, L.LightningDataModule.CHECKPOINT_HYPER_PARAMS_KEY)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -270,7 +273,7 @@ class NestedLightningModule(L.LightningModule):
             if (states := checkpoint.get("train_loss")) is not None:
                 self.train_loss.resume(states, self._trainer.global_rank, self._trainer.world_size)
         if self.strict_loading:
-            refuse_other_weights(self.state_dict(), checkpoint["state_dict"])
+            refuse_other_weights(self.state_dict(), checkpoint["state_dict"], self.network.fitted_buffers("network."))
 
     def _log_metrics(self, split: str, metrics: NestedMetrics) -> dict[str, Tensor]:
         values = metrics.compute()

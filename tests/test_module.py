@@ -1,5 +1,7 @@
 import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from helpers.refusing import refusing
@@ -13,9 +15,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from nested_lightning import HierarchicalDataModule, NestedLightningModule, Taxonomy
 from nested_lightning.callbacks import CascadeTraining, RejectionFineTuning, RunCheckpoint, TemperatureScaling
+from nested_lightning.checkpoints.io import AtomicCheckpointIO
 from nested_lightning.errors import CheckpointError, ConfigurationError, DataError, NonFiniteError
 from nested_lightning.functional.combination import independent, nested, sum_up
-from nested_lightning.models import ConvBottleneck, UNetEncoder
+from nested_lightning.models import ConvBottleneck, NGramBag, UNetEncoder
 
 
 def fit(tmp_path, module, *callbacks, train=None, validation=None, **options):
@@ -397,3 +400,65 @@ def test_the_hyper_parameters_are_plain_values():
     assert module.hparams["taxonomy"] == TAXONOMY.to_dict()
     assert not {"backbone", "optimizer", "bottleneck"} & set(module.hparams)
     assert NestedLightningModule(backbone(), TAXONOMY.to_dict(), feature_channels=8).taxonomy == TAXONOMY
+
+
+def test_values_of_numpy_are_kept_as_python_values(tmp_path):
+    weights, channels = np.array([1.0, 2.0, 3.0]), np.array([4, 4, 4])
+    module = toy_module(threshold=np.float64(0.2), loss_weights=weights, bottleneck_channels=channels)
+    assert (module.hparams["threshold"], module.hparams["loss_weights"]) == (0.2, [1.0, 2.0, 3.0])
+    again = NestedLightningModule.load_from_checkpoint(saved(tmp_path, module), backbone=backbone())
+    assert (again.threshold, again.loss_weights.tolist()) == (0.2, [1.0, 2.0, 3.0])
+
+
+class WithValue(Callback):
+    """Callback of a user whose state is a value."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def state_dict(self):
+        return {"value": self.value}
+
+
+@pytest.mark.parametrize("plugins", [None, [AtomicCheckpointIO()]])
+def test_values_of_numpy_anywhere_in_a_run_come_back(tmp_path, plugins):
+    data = HierarchicalDataModule("digits", "taxonomies/digits.yaml", budgets=np.array([40, 40, 40]), seed=np.int64(3))
+    module = NestedLightningModule(
+        nn.Sequential(nn.Flatten(), nn.Linear(64, 8)), data.taxonomy, feature_channels=8,
+        optimizer=lambda parameters: SGD(parameters, lr=np.float64(0.1), weight_decay=np.float32(0.5)),
+    )  # fmt: skip
+    cascade = CascadeTraining(
+        learning_rate=np.float64(1e-3), max_epochs=np.int64(1), plateau_factor=np.array([0.5, 0.5, 0.5])
+    )
+    callbacks = [cascade, WithValue({"best": [np.float32(0.5)]}), RunCheckpoint()]
+    toy_trainer(tmp_path, *callbacks, plugins=plugins).fit(module, data)
+    final = torch.load(tmp_path / "checkpoints" / "final.ckpt", weights_only=True)
+    assert final["datamodule_hyper_parameters"]["seed"] == final["HierarchicalDataModule"]["seed"] == 3
+    assert final["callbacks"]["WithValue"] == {"value": {"best": [0.5]}}
+    toy_trainer(tmp_path, *callbacks, plugins=plugins).fit(module, data, ckpt_path="last")
+
+
+def test_a_checkpoint_that_could_not_be_loaded_is_not_written(tmp_path):
+    with pytest.raises(CheckpointError, match=r"could never be loaded.*objects of fractions\.Fraction.*plain values"):
+        fit(tmp_path, toy_module(), RunCheckpoint(), WithValue(Fraction(1, 3)))
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_a_bag_of_n_grams_of_any_number_comes_back(tmp_path):
+    def texts(n, channels=4):
+        bag = NGramBag(vocabulary_size=30, channels=channels, n_grams=5000)
+        if n:
+            bag.fit_inputs([torch.randint(0, 30, (n, 6), generator=torch.Generator().manual_seed(0))])
+        return toy_module(backbone=bag, feature_channels=None)
+
+    fitted, path = texts(50), tmp_path / "a.ckpt"
+    trainer = toy_trainer(tmp_path)
+    trainer.strategy.connect(fitted)
+    trainer.save_checkpoint(path)
+    for n in (0, 20):
+        loaded = texts(n)
+        loaded.on_load_checkpoint(torch.load(path, weights_only=True))
+        loaded.load_state_dict(torch.load(path, weights_only=True)["state_dict"])
+        assert same(loaded.state_dict(), fitted.state_dict())
+    with pytest.raises(CheckpointError, match="belongs to another model"):
+        texts(0, channels=5).on_load_checkpoint(torch.load(path, weights_only=True))

@@ -1,7 +1,10 @@
 """A run that is killed anywhere and resumed ends with the same weights as one that is not."""
 
+import random
 import signal
+from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from faults.runs import Moment, Run
@@ -70,6 +73,55 @@ def test_sigterm_saves_and_ends(server, uninterrupted, tmp_path):
     assert run.strike(Moment(STEP, 9), signal.SIGTERM)[0] == [143], run.log
     assert run.place == "stage 1, epoch 2, step 9"
     assert same(run.finish()["state_dict"], uninterrupted)
+
+
+def other_kind(server, folder: Path, kind: str) -> Run:
+    """Return a run of three stages of two epochs on texts or vectors with labels of uneven depth."""
+    chance, rows = random.Random(0), []
+    for i in range(240):
+        label = [chance.choice("ab"), chance.choice("pq"), chance.choice("xy")]
+        words = [word + str(chance.randint(0, 9)) for word in label] + [
+            f"w{chance.randint(0, 60)}" for _ in range(i % 40)
+        ]
+        numbers = [chance.gauss(ord(name) % 2, 1) for name in label]
+        path = label[0], label[0] + label[1], "".join(label)
+        cells = {f"l{k + 1}": name if i % 3 >= k else None for k, name in enumerate(path)}
+        rows.append({"text": " ".join(words), "vector": numbers, **cells})
+    folder.mkdir(parents=True, exist_ok=True)
+    datasets.Dataset.from_list(rows).to_parquet(folder / "data.parquet")
+    backbones = {
+        "text": "nested_lightning.models.NGramBag {n_grams: 500, channels: 16, vocabulary_size: 200}",
+        "vector": "torchvision.ops.MLP {in_channels: 3, hidden_channels: [8, 8], dropout: 0.1}",
+    }
+    backbone, _, arguments = backbones[kind].partition(" ")
+    (folder / "recipe.yaml").write_text(f"""
+data:
+  {{source: {folder}/data.parquet, input_column: {kind}, label_columns: [l1, l2, l3], validation: 0.1, batch_size: 16}}
+model:
+  backbone: {{class_path: {backbone}, init_args: {arguments}}}
+  bottleneck: {{class_path: nested_lightning.models.DenseBottleneck, init_args: {{dropout: 0.5}}}}
+  bottleneck_channels: 8
+  feature_channels: {16 if kind == "text" else 8}
+cascade: {{stage_data: all, max_epochs: 2}}
+rejection: {{steps: 20}}
+checkpoint: {{every_n_steps: 4}}
+figures: {{draw: never}}
+trainer: {{accelerator: cpu, max_epochs: -1, default_root_dir: {folder}}}
+""")
+    run = Run(server, folder)
+    run.args = ["fit", f"--config={folder}/recipe.yaml", "--seed_everything=3", "--ckpt_path=last"]
+    return run
+
+
+@pytest.mark.parametrize("kind", ["text", "vector"])
+def test_killed_with_other_inputs(server, tmp_path, kind):
+    expected = other_kind(server, tmp_path / "whole", kind).finish()
+    run = other_kind(server, tmp_path / "run", kind)
+    for moment, count in ((STEP, 6), (STEP, 3), (EPOCH_END, 2), (EPOCH, 2), (EPOCH, 2), (TEMPERATURE, 1)):
+        kill(run, moment, count)
+    result = run.finish()
+    assert same(result["state_dict"], expected["state_dict"])
+    assert same(result["evaluation"], expected["evaluation"])
 
 
 ALONE = {

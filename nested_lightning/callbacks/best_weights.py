@@ -11,7 +11,7 @@ def copy_of_changing(module: NestedLightningModule, state: dict[str, Tensor]) ->
     ``state`` is the module's, or that of an average of it. A pruned parameter gets its name from before pruning, and
     masks are left out: restoring the copy does not undo pruning.
     """
-    fixed = {f"network.backbone.{name}" for name in getattr(module.network.backbone, "fitted_buffers", ())}
+    fixed = module.network.fitted_buffers("network.")
     buffers = {name for name, _ in module.named_buffers()}
     masks = {name for name in buffers if name.endswith("_mask") and _original(name) in state}
     pruned = {_original(mask): mask.removesuffix("_mask") for mask in masks}

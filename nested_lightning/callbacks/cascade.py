@@ -21,6 +21,7 @@ from nested_lightning.callbacks.schedule import PlannedStage, plan_stages
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.module import NestedLightningModule, as_nested
 from nested_lightning.stage import Stage, StageData
+from nested_lightning.utils.hparams import plain
 from nested_lightning.utils.random import reseed
 
 
@@ -76,14 +77,14 @@ class CascadeTraining(Callback):
     ) -> None:
         if patience < 1 or plateau_patience < 1:
             raise ConfigurationError("cascade.patience and cascade.plateau_patience must be at least 1")
-        self.stages = stages
+        self.stages = plain(stages)
         self.stage_data: StageData = stage_data
-        self.learning_rate = learning_rate
-        self.max_epochs = max_epochs
+        self.learning_rate = plain(learning_rate)
+        self.max_epochs = plain(max_epochs)
         self.patience = patience
         self.min_delta = min_delta
         self.plateau_patience = plateau_patience
-        self.plateau_factor = plateau_factor
+        self.plateau_factor = plain(plateau_factor)
         self.plan: list[PlannedStage] = []
         self.finished = False
         self.epochs_in_all = 0
@@ -177,8 +178,7 @@ class CascadeTraining(Callback):
         reseed(trainer)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        capped = self._cap is not None and self.epochs_in_all >= self._cap  # already reported
-        if not self.finished and not capped and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not (self.finished or self._capped or trainer.fast_dev_run):  # type: ignore[attr-defined]
             rank_zero_warn(
                 f"Training was stopped in stage {self.index + 1} of {len(self.plan)}: nothing is calibrated, and "
                 'there is no final.ckpt. To continue, resume with ckpt_path="last"'

@@ -5,12 +5,14 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from nested_lightning.callbacks.signals import EndRequests, Interruption
-from nested_lightning.errors import CheckpointError, ConfigurationError
+from nested_lightning.data.samplers import StageLoader
+from nested_lightning.errors import CheckpointError, ConfigurationError, NestedLightningError
 from nested_lightning.module import as_nested
+from nested_lightning.utils.files import FolderLock
 from nested_lightning.utils.provenance import provenance
 
 
@@ -23,6 +25,8 @@ class RunCheckpoint(ModelCheckpoint):
     end training after the current step or validation and write ``last.ckpt``. A second Ctrl-C ends it at once, and so
     does the first with several processes. SIGTERM ends calibration at its next step; resuming then repeats it.
 
+    While it trains, the run reserves its folder by the file ``run.lock``: another run into it is refused.
+
     Every checkpoint contains the run's :func:`~nested_lightning.utils.provenance.provenance`, and every logger gets it
     as a hyperparameter.
 
@@ -33,7 +37,7 @@ class RunCheckpoint(ModelCheckpoint):
         how_to_resume: what the message after Ctrl-C says; the command line sets it to the command.
 
     Raises:
-        ConfigurationError: ``every_n_steps`` is not positive.
+        ConfigurationError: ``every_n_steps`` is not positive, or another run trains in the folder.
         CheckpointError: the folder holds another run's ``last.ckpt`` and the run does not resume from it.
     """
 
@@ -45,9 +49,32 @@ class RunCheckpoint(ModelCheckpoint):
         self.how_to_resume = 'Trainer.fit(..., ckpt_path="last")'
         self._interruption = Interruption()
         self._end_requests = EndRequests()
+        self._lock: FolderLock | None = None
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self._find_folder(trainer)
+        if stage == "fit" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._reserve(trainer)
+
+    def _reserve(self, trainer: L.Trainer) -> None:
+        """Lock the folder, by the first process for all of them; if it is taken, every process ends."""
+        error: NestedLightningError | None = None
+        if trainer.is_global_zero:
+            self._release()
+            try:
+                self._lock = FolderLock(trainer.default_root_dir)
+            except NestedLightningError as refusal:
+                error = refusal
+        if (error := trainer.strategy.broadcast(error)) is not None:
+            raise error
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+        self._lock = None
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        self._release()
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         # Not in setup, where the trainer does not know yet whether it resumes.
@@ -72,6 +99,8 @@ class RunCheckpoint(ModelCheckpoint):
         self._step = trainer.global_step
         self._end_requests.listen()
         self._listen(trainer)  # there is no on_train_epoch_start after resuming within an epoch
+        if trainer.ckpt_path and not as_nested(pl_module).stage.finished:
+            _return_to_place(trainer)
         for logger in trainer.loggers:
             logger.log_hyperparams({"provenance": provenance()})
 
@@ -115,6 +144,7 @@ class RunCheckpoint(ModelCheckpoint):
 
     def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
         self._interruption.stop()
+        self._release()
         self._end_requests.forget()
         if trainer.global_step > 0 and os.path.exists(self.last_model_path):
             rank_zero_info(f"Interrupted. {self.last_model_path} is saved. To resume: {self.how_to_resume}")
@@ -125,3 +155,26 @@ class RunCheckpoint(ModelCheckpoint):
     def _save(self, trainer: L.Trainer, name: str) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
             trainer.save_checkpoint(os.path.join(str(self.dirpath), name), weights_only=False)
+
+
+def _return_to_place(trainer: L.Trainer) -> None:
+    """Let a resumed run's own training loaders return to their place, and warn of those that cannot."""
+    loop: Any = trainer.fit_loop
+    combined, progress = loop._combined_loader, loop.epoch_loop.batch_progress
+    loaders = [] if combined is None else combined.flattened
+    within = progress.current.completed > 0 and not progress.is_last_batch
+    # Lightning leaves these out at the end of an epoch, where loaders of a data module need none.
+    if (states := loop._combined_loader_states_to_load) and not any(isinstance(x, StageLoader) for x in loaders):
+        combined._load_state_dicts(states)
+        loop._combined_loader_states_to_load = []
+    for loader in loaders:
+        keeps = hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict")
+        # Without a generator of its own, a loader shuffles with the seed that every epoch begins with.
+        shuffles = getattr(getattr(loader, "sampler", None), "generator", None) is not None
+        if not keeps and (within or shuffles):
+            what = "begins the interrupted epoch's samples anew" if within else "shuffles in another order"
+            rank_zero_warn(
+                f"the training loader ({type(loader).__name__}) keeps no place, so the resumed run {what} and ends "
+                "with other weights than an uninterrupted one: to resume exactly, use torchdata's "
+                "StatefulDataLoader, or any loader with state_dict and load_state_dict"
+            )

@@ -3,13 +3,14 @@
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from nested_lightning.errors import CheckpointError
 from nested_lightning.utils.files import replacing
@@ -20,14 +21,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Raises:
         WriteError: a checkpoint cannot be written.
-        CheckpointError: a checkpoint is missing, or cannot be read.
+        CheckpointError: a checkpoint is missing, cannot be read, or would hold objects, so that it could not be read.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+        with replacing(path) as temporary:
+            with open(temporary, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            _refuse_code(temporary, path)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
@@ -53,13 +56,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         return checkpoint
 
 
-def refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> None:
+def refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor], fitted: Collection[str] = ()) -> None:
     """Refuse the weights of another model than the one whose ``state_dict`` is ``own``.
+
+    Buffers named in ``fitted`` may have any length, as what was learned from the data decides it.
 
     Raises:
         CheckpointError: weights are missing, unknown, or of another shape; names the first.
     """
-    shapes = [{name: list(tensor.shape) for name, tensor in state.items()} for state in (saved, own)]
+    shapes = [{name: list(tensor.shape)[name in fitted :] for name, tensor in state.items()} for state in (saved, own)]
     different = [name for name in shapes[0] | shapes[1] if shapes[0].get(name) != shapes[1].get(name)]
     if different:
         there, here = (state.get(different[0], "missing") for state in shapes)
@@ -68,6 +73,16 @@ def refuse_other_weights(own: Mapping[str, Tensor], saved: Mapping[str, Tensor])
             f"the checkpoint belongs to another model: {different[0]!r} is {there} in the checkpoint and {here} in the "
             f"model{more}. Build the model with the options that it was trained with; the command line takes them "
             "from the checkpoint unless others are given"
+        )
+
+
+def _refuse_code(written: str, path: Any) -> None:
+    """Refuse a file that could not be loaded, as it refers to classes that loading with ``weights_only`` refuses."""
+    if classes := get_unsafe_globals_in_checkpoint(written):
+        raise CheckpointError(
+            f"{os.fspath(path)} was not written, because it could never be loaded: it would hold objects of "
+            f"{', '.join(sorted(classes))}. A checkpoint holds tensors and plain values: return only these from "
+            "state_dict and on_save_checkpoint, and give arguments as Python values"
         )
 
 

@@ -6,19 +6,28 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 
 from nested_lightning.data.columns import Inputs
 from nested_lightning.data.labels import LabelledSource
-from nested_lightning.data.partition import Partition, Selection, depths, partition, require_sizes, select
+from nested_lightning.data.partition import (
+    Partition,
+    Selection,
+    depths,
+    fingerprint,
+    partition,
+    require_sizes,
+    select,
+    stage_rows,
+)  # fmt: skip
 from nested_lightning.data.reading import READING, ReadOptions
 from nested_lightning.data.samplers import Batch, StageLoader, StageSampler, TensorRows, evaluation_loader, make_loader
 from nested_lightning.data.vocabulary import PADDING, TextOptions, Vocabulary
 from nested_lightning.errors import CheckpointError, ConfigurationError
 from nested_lightning.stage import Stage
 from nested_lightning.taxonomy import Taxonomy
-from nested_lightning.utils.hparams import not_plain
+from nested_lightning.utils.hparams import not_plain, plain
 from nested_lightning.utils.random import run_seed
 
 
@@ -98,6 +107,8 @@ class HierarchicalDataModule(L.LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        budgets, validation, test, seed, image_size = plain((budgets, validation, test, seed, image_size))
+        batch_size, eval_batch_size, num_workers = plain((batch_size, eval_batch_size, num_workers))
         # the module's hyperparameters have a taxonomy too, and Lightning refuses to log two values
         self.save_hyperparameters(ignore=not_plain(locals()), logger=False)
         self._labels = LabelledSource(source, taxonomy, label_columns, levels, allow_repeated_names, reading)
@@ -108,6 +119,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         self._transform, self._augmentation, self._given_seed = transform, augmentation, seed
         self._distortions = dict(distortions or {})
         self._rows: dict[str, TensorRows] = {}
+        self._divided: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.hparams.get('source', 'given data')})"
@@ -130,6 +142,7 @@ class HierarchicalDataModule(L.LightningDataModule):
             self._labels.targets("train"),
             self._seed,
             levels=self.levels,
+            divided=self._divided,
             budgets=self._budgets,
             validation=0 if "validation" in self._labels.splits else self._validation,
             test=0 if "test" in self._labels.splits else self._test,
@@ -181,20 +194,9 @@ class HierarchicalDataModule(L.LightningDataModule):
             self._load("validation" if stage in ("fit", "validate") else stage)
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Return the rows of the current stage; see :class:`StageLoader` for how it resumes.
-
-        If a stage of ``"exact"`` rows has none, it uses the rows with finer labels instead.
-        """
-        rows, stage = self._load("train"), self._stage()
-        depth = depths(rows.targets)
-        wanted = depth == stage.level + 1 if stage.data == "exact" else depth > 0
-        if not wanted.any():
-            wanted = depth > stage.level
-            rank_zero_info(
-                f"No training row is labelled exactly to {self.levels[stage.level]!r}: its stage trains on the "
-                f"{int(wanted.sum())} rows with finer labels"
-            )
-        chosen = wanted.nonzero().flatten()
+        """Return the rows of the current stage, see :func:`stage_rows`; :class:`StageLoader` says how it resumes."""
+        rows = self._load("train")
+        chosen = stage_rows(rows.targets, self._stage(), self.levels)
         lengths = (rows.inputs[chosen] != PADDING).sum(1) if rows.inputs.dtype == torch.int32 else None
         sampler = StageSampler(
             chosen, self._seed, self._position, *self._world(), lengths=lengths, batch_size=self.batch_size
@@ -238,11 +240,13 @@ class HierarchicalDataModule(L.LightningDataModule):
         return self._evaluation_loader(TensorRows(rows.inputs, rows.targets, self._transform))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what determines the rows besides the arguments: seed, input shape, vocabulary."""
-        return {"seed": self._seed, **self._inputs.state_dict()}
+        """Return what determines the rows besides the arguments: seed, training rows, input shape, vocabulary."""
+        if self._divided is None and "partition" in self.__dict__:
+            self._divided = fingerprint(self._labels.targets("train"))
+        return {"seed": self._seed, "rows": self._divided, **self._inputs.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore seed, input shape and vocabulary, so that training and validation rows stay apart.
+        """Restore seed, training rows, input shape and vocabulary, so that training and validation rows stay apart.
 
         Raises:
             CheckpointError: another seed was given.
@@ -253,11 +257,12 @@ class HierarchicalDataModule(L.LightningDataModule):
                 f"the checkpoint's rows were divided with seed {seed}, but "
                 f"data.seed={self._given_seed} would mix its training and validation rows: leave data.seed out"
             )
-        if self._rows and self.state_dict() != state_dict:
+        saved, divided = {"rows": None, **state_dict}, "partition" in self.__dict__
+        if self._rows and self.state_dict() != (saved if divided else {**saved, "rows": None}):
             self._rows.clear()
-        if self._seed != seed:
+        if self._seed != seed or self._divided != saved["rows"]:
             self.__dict__.pop("partition", None)
-        self._given_seed = self._seed = int(seed)
+        self._given_seed, self._seed, self._divided = int(seed), int(seed), saved["rows"]
         self._inputs.load_state_dict(state_dict)
 
     @cached_property

@@ -1,14 +1,18 @@
 """Which rows are for training (D_1..D_n, Sec. 4.3), validation, testing and prediction."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from nested_lightning.data.labels import LabelledSource
 from nested_lightning.data.sources import Split
-from nested_lightning.errors import BudgetError, ConfigurationError, DataError
+from nested_lightning.errors import BudgetError, CheckpointError, ConfigurationError, DataError
+from nested_lightning.stage import Stage
 from nested_lightning.utils.random import generator_from
 
 Selection = tuple[Split, Tensor, Tensor]
@@ -93,6 +97,58 @@ def depths(targets: Tensor) -> Tensor:
     return (targets >= 0).sum(1)
 
 
+def fingerprint(targets: Tensor) -> dict[str, Any]:
+    """Return what a checkpoint keeps of the rows that were divided: their number, and a digest of their targets."""
+    return {"count": len(targets), "digest": hashlib.blake2b(targets.numpy().tobytes(), digest_size=16).hexdigest()}
+
+
+def rows_of_run(targets: Tensor, saved: dict[str, Any]) -> Tensor:
+    """Return those of the training rows' ``targets`` that the run of a checkpoint has divided: all but appended ones.
+
+    Raises:
+        CheckpointError: rows were removed, inserted, reordered or labelled anew.
+    """
+    now, then = len(targets), int(saved["count"])
+    if fingerprint(targets[:then]) != saved:
+        raise CheckpointError(
+            f"the checkpoint's run divided {then} training rows, and these are others ({now} rows; some were removed, "
+            "inserted, reordered or labelled anew): rows that it was trained on would be validated or tested on. Give "
+            "the rows as they were (rows appended at the end are left out), give samples to test on as a split 'test' "
+            "of their own, or train a new model"
+        )
+    if now > then:
+        rank_zero_warn(
+            f"{now - then} training rows were appended since the checkpoint's run began with {then}: they are left "
+            "out, so that validation and test rows stay those that were not trained on. To use them, train a new model"
+        )
+    return targets[:then]
+
+
+def stage_rows(targets: Tensor, stage: Stage, levels: Sequence[str]) -> Tensor:
+    """Return the numbers of the training rows that a stage uses, and print how many they are.
+
+    If a stage of ``"exact"`` rows has none, these are the rows with finer labels instead.
+    """
+    depth, level = depths(targets), stage.level
+    wanted = depth == level + 1 if stage.data == "exact" else depth > 0
+    what = f"labelled to {levels[level]!r} and no further" if stage.data == "exact" else "labelled to any level"
+    if not wanted.any():
+        wanted, what = depth > level, f"with finer labels, as none is labelled exactly to {levels[level]!r}"
+    count, classes = int(wanted.sum()), len(targets[wanted, level].unique())
+    if stage.count:
+        rank_zero_info(
+            f"Stage {stage.number} of {stage.count} ({levels[level]}) trains on {count} of {len(targets)} samples: "
+            f"those {what}"
+        )
+        if stage.data == "exact" and count < max(10, len(targets[:, level].unique()), len(targets) / 100):
+            rank_zero_warn(
+                f"stage {stage.number} ({levels[level]}) has only {count} of {len(targets)} training samples, of "
+                f"{classes} {'class' if classes == 1 else 'classes'}, because cascade.stage_data is 'exact': set "
+                "cascade.stage_data to all to train every stage on all samples"
+            )
+    return wanted.nonzero().flatten()
+
+
 def stratified_sample(targets: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Draw ``n`` of the rows without replacement so that every class has its share at every level.
 
@@ -124,6 +180,7 @@ def partition(
     seed: int,
     *,
     levels: Sequence[str],
+    divided: dict[str, Any] | None = None,
     budgets: Sequence[int] | None = None,
     validation: int | float = 0,
     test: int | float = 0,
@@ -138,6 +195,8 @@ def partition(
         targets: ``LongTensor[N, n_levels]``, -1 = unknown.
         seed: same seed, same partition.
         levels: their names, for messages.
+        divided: :func:`fingerprint` of the rows of a run, whose partition is repeated; rows appended since are in no
+            set.
         budgets: n_1..n_n, the number of rows of each D_i.
         validation: rows (int) or share of the labelled rows (float).
         test: as ``validation``.
@@ -145,7 +204,9 @@ def partition(
     Raises:
         DataError: ``validation`` or ``test`` is negative, or together they leave no training rows.
         BudgetError: the budgets do not fit the levels or the available rows.
+        CheckpointError: the rows are not those of the run.
     """
+    targets = targets if divided is None else rows_of_run(targets, divided)
     rows = (depths(targets) > 0).nonzero().flatten()
     n_test, n_validation = (
         _held_out_size(value, len(rows), name) for value, name in ((test, "test"), (validation, "validation"))

@@ -90,6 +90,10 @@ class NestedNetwork(nn.Module):
         """
         return [self.heads[level](features) for level, features in enumerate(self._bottlenecked(x, up_to))]
 
+    def fitted_buffers(self, prefix: str = "") -> set[str]:
+        """Return the names of the buffers that ``fit_inputs`` of the backbone learns and training does not change."""
+        return {f"{prefix}backbone.{name}" for name in getattr(self.backbone, "fitted_buffers", ())}
+
     def parts(self, level: int) -> list[nn.Module]:
         """Return the modules that start to train in the stage of ``level``.
 

@@ -5,12 +5,12 @@ tensors here, because a checkpoint holds tensors only: a fitted vectorizer could
 predicting.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding_bag, normalize
+from torch.nn.functional import embedding_bag
 
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.models.layers import check_token_ids, positive_integers
@@ -86,11 +86,13 @@ class NGramBag(nn.Module):
         self.vocabulary_size, self.longest, self.out_channels = vocabulary_size, longest, channels
         self.dropout = nn.Dropout(dropout)
         # Half precision: three digits are enough for an average over a text, and halve the size of checkpoints.
-        self.register_buffer("keys", torch.full((n_grams,), _NO_KEY))
-        self.register_buffer("idf", torch.zeros(n_grams))
-        self.register_buffer("vectors", torch.zeros(n_grams, channels, dtype=torch.half))
+        self.n_grams = n_grams
+        self.register_buffer("keys", torch.full((1,), _NO_KEY))
+        self.register_buffer("idf", torch.zeros(1))
+        self.register_buffer("vectors", torch.zeros(1, channels, dtype=torch.half))
         self.register_buffer("is_fitted", torch.tensor(False))
         self._cache = TextCache(self)
+        self.register_load_state_dict_pre_hook(_resize)  # type: ignore[no-untyped-call]
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the texts' vectors ``[B, channels]``, scaled to a mean square of 1 over the training texts."""
@@ -119,14 +121,11 @@ class NGramBag(nn.Module):
         self._count(texts)
         matrix = self._matrix(texts)
         n_components = min(self.out_channels, matrix.shape[1] - 1, matrix.shape[0])
-        if n_components < 1:
-            raise ConfigurationError(
-                "NGramBag finds no two words that occur in two training texts each: give more texts"
-            )
         svd = TruncatedSVD(n_components, n_iter=2, random_state=0)
         scale = 1 / (svd.fit_transform(matrix).std() or 1.0)
         vectors = torch.from_numpy(svd.components_.T * scale).half()
-        self.vectors.zero_()[: len(vectors), :n_components] = vectors
+        self.vectors = self.vectors.new_zeros(len(vectors), self.out_channels)
+        self.vectors[:, :n_components] = vectors
         self.is_fitted.fill_(True)
 
     def _summed(self, tokens: Tensor) -> Tensor:
@@ -140,7 +139,10 @@ class NGramBag(nn.Module):
         indices = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
         is_known = (self.keys[indices] == keys) & (frequency > 0)
         weights = torch.where(is_known, (1 + frequency.log()) * self.idf[indices], 0.0)
-        return torch.where(is_known, indices, 0), normalize(weights, dim=1)
+        # Summed as integers: a sum of floats would depend on the padding, and a text's vector on the texts around it.
+        # Texts first seen after a run was resumed would then get other bits than in a run that was not interrupted.
+        squares = (weights.square() * 2.0**32).long().sum(1, keepdim=True)
+        return torch.where(is_known, indices, 0), weights / (squares.float() / 2.0**32).sqrt().clamp(min=1e-12)
 
     def _count(self, texts: Sequence[Tensor]) -> None:
         """Choose the n-grams, and set their keys (ascending) and inverse document frequencies."""
@@ -151,9 +153,13 @@ class NGramBag(nn.Module):
             found.append(keys[frequency > 0])
         keys, n_texts = torch.cat(found).unique(return_counts=True)
         keys, n_texts = keys[n_texts >= 2], n_texts[n_texts >= 2]
-        chosen = n_texts.argsort(descending=True, stable=True)[: len(self.keys)].sort().values
-        self.keys.fill_(_NO_KEY)[: len(chosen)] = keys[chosen]
-        self.idf.zero_()[: len(chosen)] = torch.log((1 + sum(map(len, texts))) / (1 + n_texts[chosen])) + 1
+        chosen = n_texts.argsort(descending=True, stable=True)[: self.n_grams].sort().values
+        if len(chosen) < 2:
+            raise ConfigurationError(
+                "NGramBag finds no two words that occur in two training texts each: give more texts"
+            )
+        self.keys = keys[chosen].to(self.keys.device)
+        self.idf = (torch.log((1 + sum(map(len, texts))) / (1 + n_texts[chosen])) + 1).to(self.idf.device)
 
     def _matrix(self, texts: Sequence[Tensor]) -> "scipy.sparse.csr_matrix":
         """Return the TF-IDF weights of all texts ``[N, number of chosen n-grams]``."""
@@ -170,6 +176,13 @@ class NGramBag(nn.Module):
         places = tuple(torch.cat(part).numpy() for part in (rows, columns))
         shape = (start, int((self.idf > 0).sum()))
         return scipy.sparse.csr_matrix((torch.cat(values).numpy(), places), shape=shape)
+
+
+def _resize(bag: NGramBag, state: Mapping[str, Any], prefix: str, *_: object) -> None:
+    """Make room for the n-grams of a checkpoint; ``load_state_dict`` refuses vectors of another dimension."""
+    if (keys := state.get(f"{prefix}keys")) is not None and keys.shape != bag.keys.shape:
+        bag.keys, bag.idf = bag.keys.new_full(keys.shape, _NO_KEY), bag.idf.new_zeros(keys.shape)
+        bag.vectors = bag.vectors.new_zeros(len(keys), bag.out_channels)
 
 
 def n_gram_keys(tokens: Tensor, n_tokens: int, longest: int) -> Tensor:

@@ -25,6 +25,9 @@ class TextCache:
         self._vectors: dict[bytes, Tensor] = {}
         backbone.register_load_state_dict_pre_hook(self._before_loading)
 
+    def __len__(self) -> int:
+        return len(self._vectors)
+
     def clear(self) -> None:
         """Forget all vectors, because the backbone has changed."""
         self._vectors.clear()

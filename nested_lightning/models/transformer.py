@@ -1,5 +1,6 @@
 """A pretrained sentence encoder, from a folder on disk, as the backbone of texts."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 from nested_lightning.errors import ConfigurationError
 from nested_lightning.models.layers import check_token_ids
 from nested_lightning.models.text_cache import TextCache
+
+_TEXTS_AT_ONCE = 32
 
 
 class PretrainedEncoder(nn.Module):
@@ -23,6 +26,7 @@ class PretrainedEncoder(nn.Module):
 
     Attributes:
         out_channels: dimension of the vectors.
+        is_fitted: whether :meth:`fit_inputs` has nothing to do.
 
     Shape:
         - input: ``int64[B, L]`` token ids, -1 after the end of a text
@@ -50,6 +54,21 @@ class PretrainedEncoder(nn.Module):
                 f"data.text.length to {longest} or less"
             )
         return self._cache(tokens, self._encoded) if self.frozen else self._encoded(tokens)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether vectors of training texts are in memory, or the encoder is trained and keeps none."""
+        return not self.frozen or len(self._cache) > 0
+
+    def fit_inputs(self, batches: Iterable[Tensor]) -> None:
+        """Encode the training texts in their fixed order, before training.
+
+        The last bits of a vector depend on the texts encoded with it: encoded as they come, texts would have other
+        vectors in a run that was resumed.
+        """
+        for tokens in batches:
+            for some in tokens.to(self.model.device).split(_TEXTS_AT_ONCE):
+                self(some)
 
     def train(self, mode: bool = True) -> "PretrainedEncoder":
         """Set the mode; a frozen encoder stays in evaluation mode."""

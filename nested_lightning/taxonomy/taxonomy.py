@@ -274,7 +274,10 @@ class Taxonomy(Tree):
     def _cached(self, key: tuple[Hashable, ...], device: torch.device, rows: Callable[[], list[Any]]) -> Tensor:
         if (*key, device) not in self._tables:
             with torch.inference_mode(False):  # a table made during validation must also serve in training
-                self._tables[(*key, device)] = torch.tensor(rows(), dtype=torch.long, device=device)
+                table = torch.tensor(rows(), dtype=torch.long, device=device)
+            if type(table) is not Tensor or torch.compiler.is_compiling():
+                return table  # made while tracing (torch.export, torch.compile): it may hold no values
+            self._tables[(*key, device)] = table
         return self._tables[(*key, device)]
 
     def _ancestors(self, level: int, at: int, device: torch.device) -> Tensor:

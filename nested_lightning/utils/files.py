@@ -1,13 +1,19 @@
-"""Write files of a run: completely or not at all, with one message if the file system refuses."""
+"""Write files of a run: completely or not at all, by one process, with one message if the file system refuses."""
 
 import errno
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nested_lightning.errors import WriteError
+from nested_lightning.errors import ConfigurationError, WriteError
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _OF_A_RUN = 'choose another default_root_dir. Files written before are intact: resume with ckpt_path="last"'
@@ -63,3 +69,62 @@ def disk_of(path: str | os.PathLike[str]) -> str:
     while not folder.is_mount():
         folder = folder.parent
     return f"{free} free on the disk at {folder}"
+
+
+class FolderLock:
+    """Reserve a folder for this process, by the file ``run.lock`` in it, until :meth:`release` or the process's end.
+
+    The lock is the system's own, so that the file of a process that was killed reserves nothing. Where the system or
+    the file system has no locks, nothing is reserved.
+
+    Args:
+        folder: made if it does not exist.
+
+    Raises:
+        ConfigurationError: another process has reserved the folder; names its host and number.
+        WriteError: the file system refuses.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.path = os.path.join(os.path.abspath(folder), "run.lock")
+        self._makes_folder = not os.path.exists(folder)
+        self._file: int | None = None
+        # Repeated if the file was removed, with the lock on it released, before this process could lock it.
+        while fcntl is not None and not self._locked():
+            pass
+
+    def _locked(self) -> bool:
+        with writing(self.path):
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, not shared with forked processes
+        except OSError as error:
+            owner = os.read(file, 300).decode(errors="replace").strip() or "unknown"
+            os.close(file)
+            if error.errno not in (errno.EACCES, errno.EAGAIN):  # a file system without locks
+                os.unlink(self.path)
+                return True
+            raise ConfigurationError(
+                f"{os.path.dirname(self.path)} is in use by another run ({owner}), and two runs would mix their files: "
+                "wait until it has ended, end it, or choose another default_root_dir"
+            ) from None
+        if not os.path.exists(self.path) or not os.path.samestat(os.stat(self.path), os.fstat(file)):
+            os.close(file)
+            return False
+        self._file = file
+        with writing(self.path):
+            os.truncate(file, 0)
+            os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        return True
+
+    def release(self) -> None:
+        """Remove the file, and the folder if it was made for it and is empty."""
+        if self._file is None:
+            return
+        with suppress(OSError):
+            os.unlink(self.path)
+            if self._makes_folder:
+                os.rmdir(os.path.dirname(self.path))
+        os.close(self._file)
+        self._file = None

@@ -1,9 +1,34 @@
 """Keep checkpoints to plain Python values, which load without running code."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
+import torch
 from lightning.pytorch.core.mixins import hparams_mixin
+
+T = TypeVar("T")
+
+
+def plain(value: T, tensors: bool = True) -> T:
+    """Return ``value`` with numbers and arrays of NumPy, also within lists and dicts, as Python numbers and lists.
+
+    Args:
+        value: anything; what is not from NumPy stays as it is.
+        tensors: whether tensors become numbers and lists, too.
+
+    Example:
+        >>> plain([np.float64(0.2), np.arange(2), {"seed": torch.tensor(3)}, None])
+        [0.2, [0, 1], {'seed': 3}, None]
+    """
+    found: Any = value
+    if isinstance(found, (np.generic, np.ndarray)) or (tensors and isinstance(found, torch.Tensor)):
+        found = found.tolist()
+    elif type(found) is dict:
+        found = {plain(key, tensors): plain(item, tensors) for key, item in found.items()}
+    elif type(found) in (list, tuple):
+        found = type(found)(plain(item, tensors) for item in found)
+    return found  # type: ignore[no-any-return]
 
 
 def is_plain(value: Any) -> bool:

@@ -1,7 +1,10 @@
+import logging
+import warnings
+
 import pytest
 import torch
 from helpers.refusing import refusing
-from helpers.toy import backbone, loader, toy_module, toy_trainer
+from helpers.toy import TAXONOMY, backbone, loader, toy_module, toy_trainer
 from helpers.witnesses import Diary, Scripted, copy_of, fit, same, uneven
 from lightning.pytorch.callbacks import Callback
 from torch import nn
@@ -224,6 +227,22 @@ def test_a_stage_without_rows_of_its_own_takes_those_labelled_further(tmp_path):
     diary = Diary()
     toy_trainer(tmp_path, CascadeTraining(max_epochs=1), diary).fit(toy_module(), uneven(20, 0, 10))
     assert diary.inputs == {0: set(range(20)), 1: set(range(20, 30)), 2: set(range(20, 30))}
+
+
+@pytest.mark.parametrize(("stage_data", "counts"), [("exact", (1, 35, 10)), ("all", (46, 46, 46))])
+def test_the_samples_of_each_stage_are_printed_and_a_handful_is_warned_of(tmp_path, caplog, stage_data, counts):
+    with warnings.catch_warnings(record=True) as caught, caplog.at_level(logging.INFO):
+        warnings.simplefilter("always")
+        cascade = CascadeTraining(stage_data=stage_data, max_epochs=2)
+        toy_trainer(tmp_path, cascade).fit(toy_module(backbone=nn.Linear(6, 8)), uneven(1, 35, 10))
+    printed = [message for message in caplog.messages if message.startswith("Stage ")]
+    for i, (message, level, count) in enumerate(zip(printed, TAXONOMY.levels, counts, strict=True)):
+        assert f"Stage {i + 1} of 3 ({level}) trains on {count} of 46 samples" in message
+    few = [str(w.message) for w in caught if "training samples" in str(w.message)]
+    assert len(few) == (stage_data == "exact")
+    if few:
+        assert "stage 1 (kind) has only 1 of 46 training samples, of 1 class" in few[0]
+        assert "set cascade.stage_data to all" in few[0]
 
 
 def test_a_level_that_no_row_is_labelled_to(tmp_path):

@@ -1,9 +1,16 @@
+import shutil
+import warnings
+
 import pytest
 import torch
+from helpers.interrupted import KilledError, SaveAndDie
+from helpers.locked import locked_by_another_process
 from helpers.refusing import refusing
-from helpers.toy import loader, toy_module, toy_trainer
+from helpers.toy import loader, rows, toy_module, toy_trainer
+from helpers.witnesses import same
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader, TensorDataset
 
 from nested_lightning.callbacks import CascadeTraining, RunCheckpoint, TemperatureScaling
 from nested_lightning.errors import CheckpointError, ConfigurationError, WriteError
@@ -101,6 +108,25 @@ def test_another_run_is_not_overwritten(tmp_path):
     assert (tmp_path / "checkpoints" / "last.ckpt").read_bytes() == before
 
 
+def test_two_runs_into_one_folder(tmp_path):
+    with locked_by_another_process(tmp_path) as process:
+        with refusing(ConfigurationError, str(tmp_path), f"process {process} on ", "in use by another run"):
+            fit(tmp_path, RunCheckpoint())
+        fit(tmp_path, RunCheckpoint(), fast_dev_run=True)  # writes nothing
+
+    class Look(Callback):
+        def on_train_epoch_start(self, trainer, module):
+            assert (tmp_path / "run.lock").exists()
+            if trainer.current_epoch:
+                raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError, match="out of luck"):
+        fit(tmp_path, Look(), RunCheckpoint())
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+    fit(tmp_path, RunCheckpoint(), ckpt_path="last")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
 @pytest.mark.parametrize("ckpt_path", ["last", "path"])
 def test_last_is_found_whatever_the_logger(tmp_path, ckpt_path):
     fit(tmp_path, RunCheckpoint(), logger=CSVLogger(tmp_path / "logs"))
@@ -147,3 +173,76 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path, monkeypatch):
     monkeypatch.undo()
     trainer, _ = fit(tmp_path, CascadeTraining(max_epochs=1), RunCheckpoint(), ckpt_path="last", max_epochs=-1)
     assert trainer.global_step > 4
+
+
+# ---------------------------------------------------------------------------------------- own loaders that keep a place
+
+
+class Keeping(DataLoader):
+    """A shuffling loader with torchdata's protocol: its state is that of the generator, and the batches yielded."""
+
+    skip = 0
+
+    def __iter__(self):
+        skip, self.skip = self.skip, 0
+        self.began = self.generator.get_state()
+        for i, batch in enumerate(super().__iter__()):
+            self.yielded = i + 1
+            if i >= skip:
+                yield batch
+
+    def state_dict(self):
+        return {"began": self.began, "now": self.generator.get_state(), "yielded": self.yielded}
+
+    def load_state_dict(self, state):
+        within = state["yielded"] < len(self)
+        self.generator.set_state(state["began" if within else "now"])
+        self.skip = state["yielded"] if within else 0
+
+
+def shuffling(kind):
+    if kind == "torchdata":
+        reason = "torchdata is not installed, whose StatefulDataLoader this test is about"
+        kind = pytest.importorskip("torchdata.stateful_dataloader", reason=reason).StatefulDataLoader
+        return kind(TensorDataset(*rows(64)), batch_size=16, shuffle=True)
+    return kind(TensorDataset(*rows(64)), batch_size=16, shuffle=True, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("kind", [Keeping, "torchdata", DataLoader])
+@pytest.mark.parametrize("step", [6, 8, 14])  # within an epoch, at the end of one, and in the second stage
+def test_own_loaders_resume_where_they_were(tmp_path, kind, step):
+    def train(*callbacks, **options):
+        trainer = toy_trainer(tmp_path, CascadeTraining(max_epochs=2), *callbacks, RunCheckpoint())
+        module = toy_module()
+        trainer.fit(module, shuffling(kind), loader(seed=1), **options)
+        return module.state_dict()
+
+    whole = train()
+    shutil.rmtree(tmp_path / "checkpoints")
+    path = tmp_path / "cut" / "cut.ckpt"
+    with pytest.raises(KilledError):
+        train(SaveAtTheEnd(path, step) if step == 8 else SaveAndDie(path, step))
+    shutil.rmtree(tmp_path / "checkpoints")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        resumed = train(ckpt_path=path)
+    lines = [str(w.message) for w in caught if "keeps no place" in str(w.message)]
+    if kind is DataLoader:
+        assert len(lines) == 1
+        assert ("shuffles in another order" if step == 8 else "begins the interrupted epoch's samples anew") in lines[0]
+        assert "StatefulDataLoader" in lines[0]
+    else:
+        assert lines == []
+        assert same(resumed, whole)
+
+
+class SaveAtTheEnd(SaveAndDie):
+    """Save at the end of the epoch instead."""
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        if trainer.global_step > self.step:
+            raise KilledError
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)

@@ -192,7 +192,9 @@ def test_only_plain_values_are_kept_for_checkpoints() -> None:
     assert HierarchicalDataModule("digits", TREE.to_dict()).hparams["taxonomy"] == TREE.to_dict()
     data.setup("fit")
     assert len(pickle.dumps(dict(data.hparams))) < 2000
-    assert data.state_dict() == {"seed": 0, "input_shape": [2]}
+    state = data.state_dict()
+    assert state.pop("rows")["count"] == 40
+    assert state == {"seed": 0, "input_shape": [2]}
 
 
 def test_the_command_line_builds_it_from_plain_values() -> None:
@@ -215,6 +217,66 @@ def test_state_keeps_seed_and_shape() -> None:
     assert ids(resumed.val_dataloader()) == ids(first.val_dataloader())
     with pytest.raises(CheckpointError, match=r"seed 4.*data\.seed=5.*leave data.seed out"):
         module(seed=5).load_state_dict(first.state_dict())
+
+
+def parts(data: HierarchicalDataModule) -> list[list[int]]:
+    loaders = (data.labelled_dataloader(), data.val_dataloader(), data.test_dataloader())
+    return [ids(loader) for loader in loaders]
+
+
+def test_rows_appended_since_the_run_began_are_left_out() -> None:
+    first = module(test=0.2)
+    expected, state = parts(first), {}
+    for when in ("before anything is read", "after the rows are read"):
+        grown = module(vectors(60), test=0.2)
+        if when == "after the rows are read":
+            grown.setup("fit")
+            assert parts(grown) != expected
+        state = first.state_dict()
+        grown.load_state_dict(state)
+        with pytest.warns(
+            UserWarning, match="20 training rows were appended since .* began with 40: they are left out"
+        ):
+            assert parts(grown) == expected
+        assert grown.state_dict() == state
+        assert grown.level_counts == first.level_counts
+
+
+@pytest.mark.parametrize("change", ["removed", "inserted", "labelled anew"])
+def test_other_rows_than_those_of_the_run_are_refused(change: str) -> None:
+    first = module(test=0.2)
+    first.setup("fit")
+    rows = vectors().to_list()
+    changed = {
+        "removed": rows[:-1],
+        "inserted": [rows[1], *rows],
+        "labelled anew": [*rows[:-1], {"x": [39.0, 1.0], "label": "0"}],
+    }[change]
+    other = module(datasets.Dataset.from_list(changed), test=0.2)
+    other.load_state_dict(first.state_dict())
+    for stage in ("fit", "validate", "test"):
+        with raises_naming(CheckpointError, "divided 40 training rows", f"{len(changed)} rows", "split 'test'"):
+            other.setup(stage)
+    other.setup("predict")  # which needs no partition
+    assert len(ids(other.predict_dataloader())) == len(changed)
+    # Rows that are not set aside from the training rows may be any.
+    other = module({"train": datasets.Dataset.from_list(changed), "test": vectors(8)})
+    other.load_state_dict(first.state_dict())
+    other.setup("test")
+
+
+def test_the_same_rows_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = module(test=0.2).state_dict()
+    first = module(test=0.2)
+    for stage in ("fit", "test"):
+        first.setup(stage)
+        state = first.state_dict()
+    for stage in ("fit", "test", "predict"):
+        data = module(test=0.2)
+        data.setup(stage)
+        kept = dict(data._rows)
+        data.load_state_dict(state)
+        assert data._rows == kept
 
 
 def test_prediction_follows_the_channels_of_training() -> None:

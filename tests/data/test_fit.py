@@ -104,7 +104,8 @@ def test_resumes_in_mid_epoch_bit_by_bit(tmp_path: Path, workers: int) -> None:
     with pytest.raises(KilledError):  # 13 batches an epoch: saved after the fifth of the second
         toy_trainer(tmp_path, SaveAndDie(path, 18), max_epochs=3).fit(cut, data())
     checkpoint = torch.load(path, weights_only=True)
-    assert checkpoint["HierarchicalDataModule"] == {"seed": 0, "input_shape": [1, 8, 8]}
+    state = checkpoint["HierarchicalDataModule"]
+    assert (state["seed"], state["input_shape"], state["rows"]["count"]) == (0, [1, 8, 8], 1797)
     toy_trainer(tmp_path, max_epochs=3).fit(resumed, data(), ckpt_path=str(path))
     assert torch.equal(torch.cat([*cut.seen[:18], *resumed.seen]), torch.cat(whole.seen))
     for name, value in whole.state_dict().items():

@@ -6,6 +6,7 @@ import pytest
 from faults.conftest import Whole
 from faults.runs import Moment, Run
 from helpers.killed_run import GRACE, Server
+from helpers.locked import locked_by_another_process
 from helpers.witnesses import same
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,17 @@ def test_fewer_validation_samples_than_processes(server: Server, tmp_path: Path)
     assert set(codes) <= {1, 2} and 2 in codes
     assert "error: there are 1 rows to validate or test on and 2 processes" in run.log
     assert "Traceback" not in run.log
+
+
+def test_the_folder_of_another_run_ends_both_processes(server: Server, tmp_path: Path) -> None:
+    run = Run(server, tmp_path / "run", processes=2)
+    with locked_by_another_process(run.folder):
+        codes, _ = run.start()
+    assert set(codes) <= {1, 2} and 2 in codes
+    assert "in use by another run (process " in run.log
+    assert "Traceback" not in run.log
+    run.finish()
+    assert not (run.folder / "run.lock").exists()
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -76,6 +76,17 @@ def test_frozen_each_text_passes_once(folder: Path, calls: list[int]) -> None:
     assert not again.requires_grad
 
 
+def test_training_texts_are_encoded_in_a_fixed_order_before_training(folder: Path, calls: list[int]) -> None:
+    encoder = PretrainedEncoder(str(folder))
+    assert not encoder.is_fitted
+    encoder.fit_inputs([TOKENS[:2], TOKENS[2:]])
+    assert encoder.is_fitted
+    assert calls == [2, 1]
+    encoder(TOKENS.flip(0))
+    assert calls == [2, 1]
+    assert PretrainedEncoder(str(folder), frozen=False).is_fitted
+
+
 def test_vectors_of_other_weights_are_forgotten(folder: Path) -> None:
     encoder, other = PretrainedEncoder(str(folder)), PretrainedEncoder(str(folder))
     for parameter in other.parameters():

@@ -12,6 +12,9 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from nested_lightning.errors import TaxonomyError
 from nested_lightning.taxonomy import Path, Taxonomy
@@ -187,6 +190,31 @@ def test_tables_made_in_inference_mode_serve_in_training(animals: Taxonomy) -> N
     animals.sum_up(probabilities, 1, 0)[:, 0].sum().backward()
     assert probabilities.grad is not None
     assert probabilities.grad.tolist() == [[1, 0, 1, 0]] * 2
+
+
+class SumUp(torch.nn.Module):
+    def __init__(self, taxonomy: Taxonomy) -> None:
+        super().__init__()
+        self.taxonomy = taxonomy
+
+    def forward(self, probabilities: Tensor) -> Tensor:
+        return self.taxonomy.sum_up(probabilities, -1, 0)
+
+
+@pytest.mark.parametrize("trace", ["export", "fake mode", "make_fx"])
+def test_what_is_made_while_tracing_is_not_kept(trace: str) -> None:
+    taxonomy = Taxonomy(["kind", "species"], [["animal", "cat"], ["animal", "dog"], ["stone"]])
+    model, x = SumUp(taxonomy), torch.tensor([[0.25, 0.5, 0.25]])
+    if trace == "fake mode":
+        with FakeTensorMode() as mode:
+            model(mode.from_tensor(x))
+    elif trace == "make_fx":
+        make_fx(model, tracing_mode="fake")(x)
+    else:
+        exported = torch.export.export(model, (x,), strict=False)
+        assert exported.module()(x).tolist() == [[0.75, 0.25]]
+    assert model(x).tolist() == [[0.75, 0.25]]
+    assert all(type(table) is Tensor for table in taxonomy._tables.values())
 
 
 def test_index_tensors_lie_where_asked(animals: Taxonomy) -> None:
