@@ -18,6 +18,7 @@ from helpers.commands import SHORT, options_of, run, write_image
 from helpers.once import made_once
 
 from nested_lightning import HierarchicalDataModule, Taxonomy, callbacks
+from nested_lightning.data.reading import ReadOptions
 from nested_lightning.data.vocabulary import TextOptions
 from nested_lightning.models import PretrainedEncoder
 
@@ -139,7 +140,7 @@ def test_commands(words: list[str]) -> None:
 @pytest.mark.parametrize("words", fits(), ids=" ".join)
 def test_the_data_of_commands_fit(words: list[str], project: Path) -> None:
     options = options_of(*words)["data"]
-    options["text"] = TextOptions(**options["text"])
+    options |= {"text": TextOptions(**options["text"]), "reading": ReadOptions(**options["reading"])}
     if options["source"] in ("ylecun/mnist", "MNIST_FOLDER"):
         pytest.skip("MNIST does not come with the package")
     assert min(HierarchicalDataModule(**options).level_counts) > 0
@@ -238,7 +239,7 @@ def test_every_option_named_exists(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("report", "dashboard", *(f"taxonomy {name}" for name in taxonomy)):
         with pytest.raises(SystemExit):
             run(*command.split(), "--help")
-        known |= set(re.findall(r"--(\w+)", capsys.readouterr().out))
+        known |= set(re.findall(r"--(\w[\w.]*)", capsys.readouterr().out))
     for benchmark in ("peers/__main__.py", "paper/__main__.py", "speed/figures.py"):
         known |= set(re.findall(r'"--(\w+)"', (ROOT / "benchmarks" / benchmark).read_text()))
     known |= {"nnodes", "node", "nproc", "master", "signal", "requeue", "kill", "nodes", "ntasks", "gpus", "open"}

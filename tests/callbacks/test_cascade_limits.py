@@ -154,7 +154,7 @@ def test_a_module_that_logs_no_validation_loss(tmp_path):
 def test_another_kind_of_module(tmp_path):
     from lightning.pytorch.demos.boring_classes import BoringModel
 
-    with pytest.raises(ConfigurationError, match="needs a NestedLightningModule or a subclass of it, got BoringModel"):
+    with pytest.raises(ConfigurationError, match="need a NestedLightningModule or a subclass, got BoringModel"):
         toy_trainer(tmp_path, CascadeTraining()).fit(BoringModel())
 
 

@@ -93,7 +93,7 @@ def expect(message: str, *parts: str) -> None:
     (["--model.optimizer.eps", "-1"], ["class cannot be built", "Invalid epsilon value: -1.0", "adam.py, line"]),
     (["--model.backbone.dropout", "14"], ["`dropout` must be", "got 14.0"]),
     (["--cascade.stage_data", "some"], ["'cascade.stage_data': expected 'exact', 'all'; got some"]),
-    (["--trainer.barebones=true"], ["trainer.barebones switches off", "set it to false"]),
+    (["--trainer.barebones=true"], ["trainer.barebones switches off", "leave it out"]),
     (["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val/loss"], ["correct_levels"]),
     (["--trainer.callbacks=LearningRateFinder"], ["LearningRateFinder finds", "cascade.learning_rate"]),
     (["--seed_everything", "x"], ["'seed_everything': expected one of: bool, int; got x"]),

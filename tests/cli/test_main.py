@@ -311,9 +311,15 @@ def test_a_run_prints_what_matters_and_no_more(tmp_path: Path, capsys: pytest.Ca
         for logger in loggers:
             logger.removeHandler(logged)
     assert [str(warning.message) for warning in warned] == []
-    summary, *calibrated = logged.stream.getvalue().splitlines()
-    assert summary.startswith("Taxonomy(coarse 2 > middle 4 > fine 10), ")
-    assert calibrated == ["RejectionFineTuning: done", "TemperatureScaling: done"]
+    *trained, rejection, temperature = logged.stream.getvalue().splitlines()
+    beginnings = (
+        "Stage 1 of 3 (coarse)",
+        "Stage 2 of 3 (middle)",
+        "Stage 3 of 3 (fine)",
+        "Taxonomy(coarse 2 > middle 4",
+    )
+    assert [line[: len(start)] for line, start in zip(sorted(trained), beginnings, strict=True)] == list(beginnings)
+    assert [rejection, temperature] == ["RejectionFineTuning: done", "TemperatureScaling: done"]
     shown = capsys.readouterr()
     assert shown.err == ""
     lines = shown.out.splitlines()

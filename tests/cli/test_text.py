@@ -99,6 +99,8 @@ def test_texts_of_any_kind_are_answered_by_the_checkpoint_alone(
         save("alone.parquet", [TEXTS[key]])
         run("predict", "--ckpt_path", checkpoint, "--data.source", "alone.parquet", "--trainer.default_root_dir", "one")
         for name, (value,) in answers("one").items():
+            if name in ("source", "row"):
+                continue
             expected = together[name][keys.index(key)]
             assert value == (pytest.approx(expected, abs=1e-6) if isinstance(value, float) else expected)
 

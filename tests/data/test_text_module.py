@@ -45,7 +45,7 @@ def test_only_words_of_training_rows_are_known() -> None:
 
 def test_batches() -> None:
     data = module()
-    assert set(module().state_dict()) == {"seed", "input_shape", "vocabulary"}  # also before anything was read
+    assert set(module().state_dict()) == {"seed", "rows", "input_shape", "vocabulary"}  # also before anything was read
     assert data.input_shape == (30,)
     data.setup("fit")
     spread, seen = [], []
