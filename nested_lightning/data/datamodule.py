@@ -171,7 +171,7 @@ class HierarchicalDataModule(L.LightningDataModule):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The words of the texts; trained when first used, on training rows alone, if it was not given."""
+        """The vocabulary of the texts; if none was given, trained on the training texts when first used."""
         return self._inputs.vocabulary
 
     def prepare_data(self) -> None:
@@ -204,12 +204,12 @@ class HierarchicalDataModule(L.LightningDataModule):
         return make_loader(StageLoader, rows, sampler, self.batch_size, self._num_workers)
 
     def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Return the validation rows, each on one process; no loader if there are none."""
+        """Return a loader that divides the validation samples among the processes, or ``[]`` if there are none."""
         rows = self._load("validation")
         return self._evaluation_loader(rows, *self._world()) if len(rows) else []
 
     def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Return the test rows, each on one process; with ``distortions`` a list that begins with the rows as they are.
+        """Return a loader of the test samples, divided among the processes; with ``distortions`` a list, undistorted first.
 
         Raises:
             ConfigurationError: the name of a distortion is used for other metrics.

@@ -201,7 +201,7 @@ class LabelledSource:
         return self._match(Split(labelled or self.all_rows.tables))[1]
 
     def label_columns(self, split: Split) -> str | Sequence[str]:
-        """Return the leaf column (text) or the column of each level (a sequence) of a split; DataError if missing."""
+        """Return the name of a split's leaf column, or a sequence of one name per level; DataError if missing."""
         columns: str | Sequence[str] | None = self._columns
         if columns is None:
             columns = self.taxonomy.levels

@@ -116,7 +116,7 @@ class Vocabulary:
             ) from error
         except Exception as error:  # the library raises plain Exceptions
             raise ConfigurationError(
-                f"data.text.tokenizer: {file} is not a file of the library tokenizers ({error}): give a tokenizer.json"
+                f"data.text.tokenizer: {file} cannot be used ({error}): give a tokenizer.json of the package tokenizers"
             ) from error
         least = vocabulary._tokenizer.num_special_tokens_to_add(False) + 1
         if length < least:
@@ -138,8 +138,8 @@ class Vocabulary:
             vocabulary._refuse_useless()
         except Exception as error:  # the library raises plain Exceptions
             raise CheckpointError(
-                f"the vocabulary in the checkpoint cannot be read ({error}): it was changed, or written by a newer "
-                "version of the library tokenizers"
+                f"the vocabulary in the checkpoint cannot be read ({type(error).__name__}: {error}): the checkpoint was "
+                "changed, or saved with a newer version of the package tokenizers: update it, or use another checkpoint"
             ) from error
         return vocabulary
 

@@ -91,7 +91,7 @@ class HierarchicalMetric(SumMetric):
         self._add(node_scores(preds, target, self.taxonomy, self.average, self.zero_division))
 
     def compute(self) -> Tensor:
-        """Return a scalar in [0, 1], or nan."""
+        """Return the precision, recall or F1, a scalar in [0, 1], or ``zero_division``."""
         above, below = self.sums[self._score].unbind()
         return (above / below).where(below > 0, self.zero_division)
 

@@ -97,7 +97,7 @@ class LevelAccuracy(LevelMetric):
     higher_is_better = True
 
     def compute(self) -> Tensor:
-        """Return a scalar in [0, 1], or nan."""
+        """Return the accuracy, a scalar in [0, 1]; nan if no label is known."""
         return accuracy_of(self.sums)
 
 
@@ -116,7 +116,7 @@ class LevelConfidence(LevelMetric):
     higher_is_better = None
 
     def compute(self) -> Tensor:
-        """Return a scalar in [0, 1], or nan."""
+        """Return the mean confidence, a scalar in [0, 1]; nan if no label is known."""
         return confidence_of(self.sums)
 
 
@@ -146,7 +146,7 @@ class LevelECE(LevelMetric):
         super().__init__(n_bins, **kwargs)
 
     def compute(self) -> Tensor:
-        """Return a scalar in [0, 1], or nan."""
+        """Return the expected calibration error, a scalar in [0, 1]; nan if no label is known."""
         return ece_of(self.sums)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> tuple[Any, Any]:

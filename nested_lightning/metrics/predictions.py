@@ -76,7 +76,7 @@ class EvaluatedPredictions:
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in cls.__annotations__})
 
     def confusion(self, level: int, size: int) -> Tensor:
-        """Return how often each class of a level was predicted for each label: ``LongTensor[size, size]``, row = label.
+        """Return the confusion matrix of a level, ``LongTensor[size, size]``: row = label, column = prediction.
 
         Args:
             level: index of the level.

@@ -26,7 +26,7 @@ class CoverageMetric(SumMetric):
         super().__init__(torch.zeros(BINS, 2, dtype=torch.long), **kwargs)
 
     def compute(self) -> Tensor:
-        """Return a scalar in [0, 1], or nan."""
+        """Return the area under the risk-coverage curve, a scalar in [0, 1]; nan if no label is known."""
         return area_of(self.sums)
 
     def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Any = None) -> tuple[Any, Any]:

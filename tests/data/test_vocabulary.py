@@ -146,7 +146,7 @@ def test_files_that_are_not_tokenizers(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=rf"data\.text\.tokenizer.*{words}.*give a tokenizer\.json"):
             Vocabulary.from_file(tmp_path / path, 4)
     for path in ("garbage.json", "other.json"):
-        with pytest.raises(ConfigurationError, match=rf"{path} is not a file of the library tokenizers"):
+        with pytest.raises(ConfigurationError, match=rf"{path} cannot be used"):
             Vocabulary.from_file(tmp_path / path, 4)
 
 
