@@ -209,7 +209,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         return self._evaluation_loader(rows, *self._world()) if len(rows) else []
 
     def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Return a loader of the test samples, divided among the processes; with ``distortions`` a list, undistorted first.
+        """Return a loader of the test samples, divided among the processes; with ``distortions`` a list, clean ones first.
 
         Raises:
             ConfigurationError: the name of a distortion is used for other metrics.

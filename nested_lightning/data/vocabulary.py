@@ -138,7 +138,7 @@ class Vocabulary:
             vocabulary._refuse_useless()
         except Exception as error:  # the library raises plain Exceptions
             raise CheckpointError(
-                f"the vocabulary in the checkpoint cannot be read ({type(error).__name__}: {error}): the checkpoint was "
+                f"cannot read the vocabulary in the checkpoint ({type(error).__name__}: {error}): the file was "
                 "changed, or saved with a newer version of the package tokenizers: update it, or use another checkpoint"
             ) from error
         return vocabulary

@@ -184,7 +184,7 @@ def test_a_length_without_room_for_a_word_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"tokenizer": "{"}, {"length": "x"}, {"length": None}, {"language": "xx"}])
 def test_a_changed_checkpoint_is_refused(change: dict[str, Any]) -> None:
     state = Vocabulary.train(TEXTS, options()).state_dict()
-    with pytest.raises(CheckpointError, match="vocabulary in the checkpoint cannot be read"):
+    with pytest.raises(CheckpointError, match="cannot read the vocabulary in the checkpoint"):
         Vocabulary.from_state({**state, **change})
     with pytest.raises(CheckpointError):
         Vocabulary.from_state({})
