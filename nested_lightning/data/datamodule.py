@@ -209,7 +209,7 @@ class HierarchicalDataModule(L.LightningDataModule):
         return self._evaluation_loader(rows, *self._world()) if len(rows) else []
 
     def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        """Return a loader of the test samples, divided among the processes; with ``distortions`` a list, clean ones first.
+        """Return a loader that divides the test samples among the processes; with ``distortions`` a list, clean first.
 
         Raises:
             ConfigurationError: the name of a distortion is used for other metrics.
