@@ -15,10 +15,10 @@ from nested_lightning.data.reading import (
     READING,
     Labels,
     ReadOptions,
+    interpret,
     normalized,
     spellings,
     warn_of_odd_labels,
-    without_missing,
 )
 from nested_lightning.data.sources import Split, Table, open_source
 from nested_lightning.errors import ConfigurationError, DataError, TaxonomyError, examples
@@ -50,11 +50,11 @@ def load_taxonomy(taxonomy: Any) -> Taxonomy:
     )
 
 
-def read_labels(table: Table, column: str, missing: Sequence[str] = ()) -> Labels:
+def read_labels(table: Table, column: str, reading: ReadOptions = READING) -> Labels:
     """Return the labels of a column as text, None where the cell is empty or the column is missing.
 
-    Texts are as they are written, but without blanks around them and in the Unicode form NFC; those in ``missing``
-    are unknown, too, which a warning counts. ``ClassLabel`` numbers become their names (-1, which the hub uses for
+    Texts are as they are written, but without blanks around them, in the Unicode form NFC, and as ``reading`` has
+    missing labels and paths. ``ClassLabel`` numbers become their names (-1, which the hub uses for
     hidden labels, is unknown). Whole numbers become text, including those that a missing value in the column has
     turned into floats that are still exact.
 
@@ -74,7 +74,7 @@ def read_labels(table: Table, column: str, missing: Sequence[str] = ()) -> Label
             labels.append(_as_text(cell, names))
         except ValueError as error:
             raise DataError(f"{table.where([row])}: column {column!r} holds {error}") from None
-    return without_missing(labels, missing, f"{table.where()}, column {column!r}") if missing else labels
+    return interpret(labels, reading, f"{table.where()}, column {column!r}")
 
 
 def _as_text(cell: Any, names: Sequence[str] | None) -> str | None:
@@ -275,7 +275,7 @@ class LabelledSource:
         return [label for table in split.tables for label in self._cells[table, column]]
 
     def _read_table(self, table: Table, column: str) -> Labels:
-        labels = read_labels(table, column, self._reading.missing)
+        labels = read_labels(table, column, self._reading)
         if not self._reading.normalize:
             return labels
         if column not in self._spellings:

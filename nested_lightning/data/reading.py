@@ -1,11 +1,12 @@
 """Options for how files and labels are read, and one spelling for labels that look the same."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lightning.pytorch.utilities import rank_zero_warn
 
+from nested_lightning.errors import DataError
 from nested_lightning.taxonomy import Taxonomy
 from nested_lightning.taxonomy.names import folded, lookalikes, means_missing
 
@@ -24,6 +25,8 @@ class ReadOptions:
         missing: texts that mean an unknown label, such as ``NA``, besides the empty cell.
         normalize: whether labels that differ only in case, blanks or invisible characters are one class, spelled as
             in the taxonomy, or else as in most rows.
+        path_separator: what stands between the names of a label that is a path, such as ``>`` in ``Food > Tea``;
+            blanks around it do not count. None: a slash.
     """
 
     separator: str | None = None
@@ -31,6 +34,7 @@ class ReadOptions:
     quotes: bool | None = None
     missing: tuple[str, ...] = ()
     normalize: bool = False
+    path_separator: str | None = None
 
 
 READING = ReadOptions()
@@ -63,12 +67,24 @@ def normalized(labels: Labels, spelling: dict[str, str], place: str) -> Labels:
     return [None if label is None else changes[label] for label in labels]
 
 
-def without_missing(labels: Labels, missing: Sequence[str], place: str) -> Labels:
-    """Return the labels with None for the texts that mean an unknown one; a warning counts them."""
-    if emptied := Counter(label for label in labels if label in missing):
+def interpret(labels: Labels, reading: ReadOptions, place: str) -> Labels:
+    """Return the labels with None for ``missing`` texts, which a warning counts, and with slashes between names.
+
+    Raises:
+        DataError: there is a ``path_separator``, and a name has a slash itself.
+    """
+    if emptied := Counter(label for label in labels if label in reading.missing):
         counts = ", ".join(f"{label!r} ({n})" for label, n in emptied.most_common(3))
         rank_zero_warn(f"{place}: {emptied.total()} labels are read as unknown: {counts}")
-    return [None if label in emptied else label for label in labels]
+    known = [None if label in emptied else label for label in labels]
+    if (separator := reading.path_separator) is None:
+        return known
+    if odd := next((label for label in known if label and "/" in label), None):
+        raise DataError(
+            f"{place}: {odd!r} has a slash, which would separate two names like {separator!r} "
+            "(reading.path_separator): write another character instead of the slash"
+        )
+    return [label and "/".join(name.strip() for name in label.split(separator)) for label in known]
 
 
 def warn_of_odd_labels(labels: Labels, column: str, where: Callable[[Iterable[int]], str]) -> None:

@@ -221,7 +221,7 @@ def unknown_label(label: object, level: str | None, known: Iterable[str], sugges
     listed = f" It has {', '.join(map(repr, texts[:8]))}{', ...' if len(texts) > 8 else ''}"
     near = suggestion(str(label), texts) or listed
     if mark := next((mark for mark in _SEPARATORS if mark in str(label)), None):
-        near += f" If {mark!r} separates the names of a path, write '/' instead, or build the tree with keep_labels"
+        near += f" Does {mark!r} separate names? Set reading.path_separator, or build the tree with keep_labels"
     return TaxonomyError(f"the taxonomy has no class {label!r}{where}.{near}")
 
 

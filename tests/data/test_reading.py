@@ -54,6 +54,19 @@ def test_texts_that_mean_missing() -> None:
         data(labels, TREE).targets("train")
 
 
+def test_paths_with_another_separator() -> None:
+    tree = Taxonomy(["kind", "name"], [["food", "tea"], ["food", "rice"], ["drug", "tea"]])
+    labels = ["food > tea", "drug>tea", " food", "food >rice", None]
+    rows = datasets.Dataset.from_dict({"label": labels})
+    source = LabelledSource(rows, tree, reading=ReadOptions(path_separator=">"))
+    assert source.targets("train").tolist() == [[0, 0], [1, 2], [0, -1], [0, 1], [-1, -1]]
+    with raises_naming(DataError, "'food > tea'", "reading.path_separator"):
+        LabelledSource(rows, tree).targets("train")
+    slashes = datasets.Dataset.from_dict({"label": ["food > tea", "food > fruit/veg"]})
+    with raises_naming(DataError, "column 'label'", "'food > fruit/veg'", "has a slash"):
+        LabelledSource(slashes, tree, reading=ReadOptions(path_separator=">")).targets("train")
+
+
 def test_a_float_that_has_lost_digits_is_refused(tmp_path: Path) -> None:
     datasets.Dataset.from_dict({"label": [2.0**53, None]}).to_parquet(tmp_path / "a.parquet")
     with raises_naming(DataError, "row 0", "last digits may be lost", "as text"):

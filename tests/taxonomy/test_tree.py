@@ -131,5 +131,7 @@ def test_labels_that_do_not_fit(animals: Taxonomy) -> None:
 
 @pytest.mark.parametrize("label", ["a > z", "a>z", "a::z", "a|z", "a\\z"])
 def test_a_path_with_another_separator_is_recognised(label: str) -> None:
-    with pytest.raises(TaxonomyError, match=r"separates the names .* instead, or build the tree with keep_labels"):
+    with pytest.raises(
+        TaxonomyError, match=r"separate names\? Set reading.path_separator, or build the tree with keep_labels"
+    ):
         Tree(["l1", "l2"], [["a", "x"], ["a", "y"]]).find(label)
