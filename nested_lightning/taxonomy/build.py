@@ -254,6 +254,8 @@ def _target(tree: Tree, cells: Mapping[int, str | None], names: Sequence[str], s
         unknown = unknown_label(label, tree.levels[level], tree.names(level), suggest)
         raise TaxonomyError(f"column '{names[level]}': {unknown}")
     agreeing = [path for path in found if not _disagreeing(tree, path, labels)]
+    if len(agreeing) > 1:  # a label may be the name of one class and the path of another: names first
+        agreeing = [path for path in agreeing if all(path[at] == name for at, name in labels.items())] or agreeing
     if len(agreeing) == 1:
         return tree.target(agreeing[0])
     nodes = [tree.short(path) for path in (agreeing or found)[:4]]

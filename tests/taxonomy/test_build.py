@@ -198,3 +198,9 @@ def test_invalid_paths() -> None:
 def test_pairs_of_a_level_without_classes() -> None:
     with pytest.raises(TaxonomyError, match="level 'l2' has no class of its own"):
         Taxonomy.from_parents([("x", None)])
+
+
+def test_a_label_is_a_name_before_it_is_a_path() -> None:
+    columns = {"l0": ["a", "a", "a"], "l1": ["a", "b", "a/b"], "l2": ["a", "a", "a"]}
+    taxonomy = Taxonomy.from_columns(columns, allow_repeated_names=True)
+    assert taxonomy.leaves == (("a", "a", "a"), ("a", "b", "a"), ("a", "a/b", "a"))
