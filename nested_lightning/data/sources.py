@@ -208,12 +208,12 @@ def _as_split(name: str, tables: list[Table]) -> list[Table]:
 
 def _load(source: str, reading: ReadOptions) -> list[FolderRows]:
     """Load a source by name or path; any failure is one DataError."""
+    if source == DIGITS:
+        return [FolderRows("train", load_digits())]
     import datasets
 
     from nested_lightning.data.tables import load_by_name  # takes a second
 
-    if source == DIGITS:
-        return [FolderRows("train", load_digits())]
     # Otherwise each local file opened would be reported to a download counter.
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     path = Path(source).expanduser()
